@@ -1,0 +1,1 @@
+"""The shell: sources, exports, flows and the command line. Only here do files, clocks and Prefect appear."""
