@@ -1,0 +1,56 @@
+"""What a night produced: the one frozen result that exports, report, MLflow and tests receive."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from configs.settings import Settings
+from features.contracts import CheckReport, Tables
+from models.contact.fitting import FittedNight
+
+
+@dataclass(frozen=True)
+class Night:
+    """Everything a run leaves, before it is written.
+
+    Attributes
+    ----------
+    call_list
+        One row per planned dial, sorted by (slot_start, rank), with the columns of ``call_list.parquet``: run_date ·
+        slot_start · rank · customer_id · p_keyman · attempt_number · value · is_firm · arm · propensity · reason
+        (null beyond the firm day) · allowed_because.
+    excluded
+        customer_id · reason, one row per listed customer who is not in the list.
+    staffing
+        slot_start · dials_given · dials_recommended · agents_recommended · seat_price · expected_contacts · hint.
+    gains
+        ``{"timing" | "list" | "staffing" | "total": {"ratio", "low", "high", "basis"}}``.
+    plan
+        upper_bound · gap · expected_contacts · n_dials and other scalars of the plan.
+    stages
+        One entry per stage: stage · seconds · peak_mb.
+    fitted
+        None when the champion of an earlier night was used (``model_name`` and ``model_version`` say which).
+    """
+
+    run_id: str
+    as_of: pd.Timestamp
+    source: str
+    fingerprint: dict[str, str]
+    settings: Settings
+    staffing_mode: str
+    tables: Tables
+    report: CheckReport
+    slots: pd.DataFrame
+    call_list: pd.DataFrame
+    excluded: pd.DataFrame
+    staffing: pd.DataFrame
+    gains: dict[str, dict[str, Any]]
+    plan: dict[str, float]
+    fitted: FittedNight | None
+    model_name: str
+    model_version: str
+    stages: tuple[dict[str, Any], ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
