@@ -1,0 +1,88 @@
+# Everything is made on a machine that has only Python 3.11, git and make: `make demo`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+READY := .venv/.installed
+CUSTOMERS ?= 40000
+MONTHS ?= 3
+SEED ?= 7
+TRIALS ?= 30
+CRON ?= 0 2 * * *
+
+run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
+config = $(if $(CONFIG),--config $(CONFIG))
+need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
+
+.PHONY: help install demo sample train plan nightly tune schedule prefect mlflow test lint type check bench docs clean
+
+help: ## list every target with one line each
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(READY) ## build .venv from the lock file (about a minute)
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY) ## make a sample world, run a night on it, say where the call list and the report are
+	$(BIN)/kakedoki demo
+
+sample: $(READY) ## write a sample world into OUT (CUSTOMERS, MONTHS, SEED)
+	$(call need,OUT)
+	$(BIN)/kakedoki sample --customers $(CUSTOMERS) --months $(MONTHS) --seed $(SEED) --out "$(OUT)"
+
+train: $(READY) ## fit, judge and register the contact model on SOURCE
+	$(call need,SOURCE)
+	$(BIN)/kakedoki train --source "$(SOURCE)" $(run_date) $(config)
+
+plan: $(READY) ## plan SOURCE into OUT with the champion, without fitting
+	$(call need,SOURCE OUT)
+	$(BIN)/kakedoki plan --source "$(SOURCE)" --out "$(OUT)" $(run_date) $(config)
+
+nightly: $(READY) ## run the whole night: SOURCE to OUT
+	$(call need,SOURCE OUT)
+	$(BIN)/kakedoki nightly --source "$(SOURCE)" --out "$(OUT)" $(run_date) $(config)
+
+tune: $(READY) ## search better model settings on SOURCE (TRIALS); the next nights use them
+	$(call need,SOURCE)
+	$(BIN)/kakedoki tune --source "$(SOURCE)" --trials $(TRIALS) $(run_date) $(config)
+
+schedule: $(READY) ## run the night on SOURCE into OUT every night (CRON)
+	$(call need,SOURCE OUT)
+	$(BIN)/kakedoki schedule --cron "$(CRON)" --source "$(SOURCE)" --out "$(OUT)" $(config)
+
+prefect: $(READY) ## start the Prefect server and its page on 127.0.0.1:4200
+	$(BIN)/python -m pipelines.servers prefect
+
+mlflow: $(READY) ## start the MLflow server and its page on 127.0.0.1:5000
+	$(BIN)/python -m pipelines.servers mlflow
+
+test: $(READY) ## run every test and doctest, with coverage
+	$(BIN)/pytest -q -n 2 --cov --cov-report=term
+
+lint: $(READY) ## ruff, and import-linter for the arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+type: $(READY) ## mypy, strict on our packages
+	$(BIN)/mypy
+
+check: lint type test ## lint, type and test
+
+bench: $(READY) ## seconds and peak memory of each stage of a night at reference size
+	$(BIN)/python tests/bench/night.py
+
+docs: $(READY) ## write the pages of every public name into site/
+	$(BIN)/pdoc --docformat numpy --output-directory site configs features models pipelines
+
+clean: ## remove what can be made again: caches, coverage, site (not .venv, not var)
+	rm -rf site .coverage .coverage.* htmlcov .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find configs features models pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
