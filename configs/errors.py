@@ -3,6 +3,13 @@
 The command line prints ``str(error)``, one line that names the place and the remedy, and exits with ``exit_code``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class KakedokiError(Exception):
     """Root of the tree; raised itself only for causes nobody foresaw.
@@ -33,9 +40,19 @@ class ContractError(KakedokiError):
 
 
 class TooManyBadRowsError(KakedokiError):
-    """More rows were rejected than ``max_bad_share`` allows; the rejects are kept in ``OUT.failed/``."""
+    """More rows were rejected than ``max_bad_share`` allows; the rejects are kept in ``OUT.failed/``.
+
+    Attributes
+    ----------
+    rejects
+        The rejected rows as ``CheckReport.rejects`` lists them, or None where nobody listed them.
+    """
 
     exit_code = 12
+
+    def __init__(self, message: str, rejects: pd.DataFrame | None = None) -> None:
+        super().__init__(message)
+        self.rejects = rejects
 
 
 class NoModelError(KakedokiError):
