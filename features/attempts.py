@@ -16,7 +16,7 @@ _FLOATS = ("ring_seconds", "talk_seconds", "wrap_seconds", "propensity")
 
 @dataclass(frozen=True)
 class CheckedAttempts:
-    """Clean attempts and what was refused; ``n_read`` = kept + rejected + after ``as_of`` + of quarantined customers."""
+    """Clean attempts and what was refused; read = kept + rejected + after ``as_of`` + of quarantined customers."""
 
     frame: pd.DataFrame
     held: pd.DataFrame
@@ -46,9 +46,10 @@ def check_attempts(
 
     Examples
     --------
-    >>> raw = pd.DataFrame({"attempt_id": [1], "customer_id": ["a"], "outcome": ["busy"], "attempted_at": ["2024-09-01"]})
+    >>> row = {"attempt_id": 1, "customer_id": "a", "outcome": "busy", "attempted_at": "2024-09-01"}
     >>> as_of = pd.Timestamp("2024-09-02", tz="Asia/Tokyo")
-    >>> check_attempts(raw, pd.Index(["a"]), frozenset(), as_of, "Asia/Tokyo").frame["customer_row"].tolist()
+    >>> checked = check_attempts(pd.DataFrame([row]), pd.Index(["a"]), frozenset(), as_of, "Asia/Tokyo")
+    >>> checked.frame["customer_row"].tolist()
     [0]
     """
     table = parse_table("call_attempts", raw, ATTEMPT_COLUMNS, zone)
@@ -56,9 +57,9 @@ def check_attempts(
     is_known_tonight = ~is_after
     if not is_known_tonight.any():
         raise ContractError(
-            f"call_attempts: no attempt before {as_of.date()} ({len(raw):,} rows read): is it the right log?"
+            f"call_attempts: no attempt before {as_of.date()} ({len(raw):,} rows read): is the run date right?"
         )
-    customer_rows = customer_ids.get_indexer(table.frame["customer_id"]).astype("int32")
+    customer_rows = customer_ids.get_indexer(pd.Index(table.frame["customer_id"])).astype("int32")
     is_of_quarantined = is_known_tonight & table.frame["customer_id"].isin(refused_ids).to_numpy()
     is_judged = is_known_tonight & ~is_of_quarantined
     rejects = _judge(table, customer_rows, is_judged)

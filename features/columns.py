@@ -132,7 +132,7 @@ def _require_columns(name: str, raw: pd.DataFrame) -> None:
     if missing:
         found = ", ".join(str(column) for column in raw.columns if column != ROW_FAULT) or "no column"
         raise ContractError(
-            f"{name}.{missing[0]}: column missing (found {found}): add it, or map it in a settings file (configs/sources/)"
+            f"{name}.{missing[0]}: column missing (found {found}): add it, or map another column (configs/sources/)"
         )
 
 

@@ -111,7 +111,7 @@ def check_tables(raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Se
     _refuse_bad(rejects, counts, settings.max_bad_share)
     _refuse_stale(attempts.frame, as_of, settings.max_log_age_days)
     tables = Tables(customers.frame, attempts.frame, agents, capacity, attempts.held)
-    notes = _tell(counts, customers, as_of, settings)
+    notes = _tell(counts, customers, as_of)
     return tables, CheckReport(rejects, customers.quarantined, counts, notes)
 
 
@@ -166,11 +166,11 @@ def _refuse_bad(rejects: pd.DataFrame, counts: dict[str, int], max_bad_share: fl
         if n_bad <= max_bad_share * n_judged:
             continue
         here = rejects.loc[rejects["table"] == name]
-        column, reason = here.groupby(["column", "reason"]).size().idxmax()
-        first = here.loc[(here["column"] == column) & (here["reason"] == reason)].iloc[0]
+        n_alike = here.groupby(["column", "reason"])["row"].transform("size").to_numpy()
+        first = here.iloc[int(n_alike.argmax())]
         raise TooManyBadRowsError(
             f"{name}: {n_bad:,} of {n_judged:,} rows are bad, more than max_bad_share {max_bad_share:.1%}; most often "
-            f"{column or 'the row'}: {reason}, first {first['value']!r} in row {first['row']}: mend the export or its map",
+            f"{first['column'] or 'the row'}: {first['reason']}, first {first['value']!r} in row {first['row']}",
             rejects,
         )
 
@@ -187,9 +187,7 @@ def _refuse_stale(attempts: pd.DataFrame, as_of: pd.Timestamp, max_log_age_days:
         )
 
 
-def _tell(
-    counts: dict[str, int], customers: CheckedCustomers, as_of: pd.Timestamp, settings: Settings
-) -> tuple[str, ...]:
+def _tell(counts: dict[str, int], customers: CheckedCustomers, as_of: pd.Timestamp) -> tuple[str, ...]:
     listed_later = customers.frame["listed"] & (customers.frame["listed_at"] >= as_of + pd.Timedelta(days=1))
     told = {
         f"attempts at or after {as_of.date()} were ignored": counts["call_attempts_after_as_of"],

@@ -25,7 +25,7 @@ class CheckedCustomers:
     frame
         ``Tables.customers``.
     rejects
-        With ``position``; also lists kept customers whose ``do_not_call`` cannot be read (``n_rejected`` leaves them out).
+        With ``position``; lists kept customers with an unreadable ``do_not_call`` too (``n_rejected`` leaves them out).
     quarantined
         Ids, sorted, of customers without any good row who are listed, or of whom it cannot be told.
     refused_ids

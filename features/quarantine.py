@@ -37,7 +37,8 @@ def list_rejects(
 
     Examples
     --------
-    >>> rejects = list_rejects("customers", np.array([2, 3]), np.array([1]), "age", pd.Series(["20", "x"]), "not a number")
+    >>> ages = pd.Series(["20", "x"])
+    >>> rejects = list_rejects("customers", np.array([2, 3]), np.array([1]), "age", ages, "not a number")
     >>> rejects[["row", "value"]].values.tolist()
     [[3, 'x']]
     """
