@@ -1,0 +1,10 @@
+"""The sample world: a simulated centre with known truth, pretending to be the outside world.
+
+Nobody in it exists. ``build_world`` makes it, ``write_world`` writes the tables a centre would hand over, and
+``World.true_p`` answers what is true, for tests and benchmarks only.
+"""
+
+from pipelines.world.files import write_world
+from pipelines.world.world import World, build_world
+
+__all__ = ["World", "build_world", "write_world"]
