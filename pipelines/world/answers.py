@@ -11,7 +11,7 @@ from pipelines.world.sizes import Sizes
 OUTCOMES = (
     "keyman_contact", "failed", "busy", "third_party", "wrong_number", "abandoned", "voicemail", "no_answer",
 )  # fmt: skip
-CONTACT, THIRD_PARTY, WRONG_NUMBER = (OUTCOMES.index(name) for name in ("keyman_contact", "third_party", "wrong_number"))
+CONTACT, THIRD_PARTY, WRONG_NUMBER = map(OUTCOMES.index, ("keyman_contact", "third_party", "wrong_number"))
 _THIRD_PARTY_REFUSAL_RATE = 0.03
 
 # Median seconds by outcome, in the order of OUTCOMES: the two handle times of outbound work (contacted or not).
@@ -33,7 +33,7 @@ def draw_answers(
     p: NDArray[np.float32],
     rows: NDArray[np.int64],
     hour: int,
-    skill_factor: NDArray[np.float64],
+    skill_factor: NDArray[np.floating],
     people: People,
     sizes: Sizes,
     rng: np.random.Generator,

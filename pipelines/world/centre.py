@@ -7,10 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.world.people import People
-from pipelines.world.prefectures import BLOCKS, PREFECTURES
-from pipelines.world.rhythms import CLOSING_HOUR, OPENING_HOUR, PARTS, TIMEZONE, is_holiday
+from pipelines.world.prefectures import PREFECTURES
+from pipelines.world.rhythms import CLOSING_HOUR, OPENING_HOUR, TIMEZONE, is_holiday
 
-DIALS_PER_CUSTOMER_MONTH = 4 / 3  # the reference case: 600,000 dials to 150,000 customers in three months
+# The reference case: 600,000 dials to 150,000 customers in three months, 4/3 a month, holidays taken off.
+DIALS_PER_CUSTOMER_MONTH = 1.37
 CAPACITY_DAYS = 14
 SKILL_FACTORS = {"trainee": 0.6, "standard": 1.0, "skilled": 1.5}  # on conversion, never on contact
 _DIALS_PER_AGENT_WEEK = 400.0  # 12 dials an hour, some 33 hours a week
@@ -21,8 +22,10 @@ _WEEKDAYS = np.array([1.0, 1.0, 1.0, 1.0, 0.95, 0.6, 0.45])
 
 # Habitual weight of a part of the week for men, then women, aged to 29, 30-44, 45-59, 60 and over.
 _HABITS = np.array([
-    [[1.2, 1.3, .7, .8, .9, .8], [1.0, 1.0, 1.3, 1.2, 1.2, 1.0], [1.0, 1.1, 1.2, 1.1, 1.1, 1.0], [1.5, .9, .7, 1.1, .9, .6]],
-    [[1.1, 1.2, .8, .9, .9, .9], [1.1, 1.3, .8, .8, .9, .7], [1.2, 1.2, .7, .8, .9, .7], [1.4, 1.0, .6, 1.1, .9, .6]],
+    [[1.2, 1.3, .7, .8, .9, .8], [1.1, 1.1, 1.0, 1.1, 1.2, 1.0],
+     [1.0, 1.2, 1.0, 1.1, 1.1, 1.0], [1.4, .9, .8, 1.1, .9, .6]],
+    [[1.1, 1.2, .8, .9, .9, .9], [1.1, 1.3, .9, .8, .9, .7],
+     [1.2, 1.2, .8, .8, .9, .7], [1.3, 1.0, .7, 1.1, .9, .6]],
 ])  # fmt: skip
 _BLOCK_WEEKDAY = np.array([0, 0, 3, 1, 4, 2, 2, 1])  # the weekday on which each block of prefectures is the theme
 _THEME_WEIGHT = 1.8
@@ -45,8 +48,11 @@ def slot_dials(slots: pd.DatetimeIndex, n_customers: int) -> NDArray[np.float64]
     """Dials that the roster has room for in each slot, not rounded; holidays are staffed like Sundays."""
     weekday = np.where(is_holiday(slots), 6, slots.weekday)
     weights = _HOURS[slots.hour - OPENING_HOUR] * _WEEKDAYS[weekday]
-    per_week = n_customers * DIALS_PER_CUSTOMER_MONTH * 12 * 7 / 365.25
-    return np.asarray(weights * per_week / (_HOURS.sum() * _WEEKDAYS.sum()))
+    return np.asarray(weights * _dials_per_week(n_customers) / (_HOURS.sum() * _WEEKDAYS.sum()))
+
+
+def _dials_per_week(n_customers: int) -> float:
+    return n_customers * DIALS_PER_CUSTOMER_MONTH * 12 * 7 / 365.25
 
 
 def round_dials(dials: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -68,7 +74,7 @@ def build_capacity(end: date, n_customers: int) -> pd.DataFrame:
 
 def draw_agents(n_customers: int, rng: np.random.Generator) -> pd.DataFrame:
     """Agents table: agent_id · age · gender · skill (trainee, standard, skilled) · team (early, late)."""
-    n = max(4, round(n_customers * DIALS_PER_CUSTOMER_MONTH * 12 * 7 / 365.25 / _DIALS_PER_AGENT_WEEK))
+    n = max(4, round(_dials_per_week(n_customers) / _DIALS_PER_AGENT_WEEK))
     return pd.DataFrame({
         "agent_id": [f"G{number:04d}" for number in range(1, n + 1)],
         "age": rng.integers(20, 61, n),
@@ -88,7 +94,7 @@ def assign_agents(hours: NDArray[np.int64], agents: pd.DataFrame, rng: np.random
 
 
 def habit_weights(people: People) -> NDArray[np.float32]:
-    """How strongly supervisors are drawn to each person in each part of the week, shape (n, 6), before the day's theme."""
+    """How strongly supervisors are drawn to each person in each part of the week (n, 6), before the theme."""
     band = np.digitize(people.age, [30, 45, 60])
     by_segment = _HABITS[np.minimum(people.gender, 1), band] ** 1.5
     return np.asarray(by_segment * people.list_heat[:, None], dtype=np.float32)
@@ -96,7 +102,7 @@ def habit_weights(people: People) -> NDArray[np.float32]:
 
 def theme_weights(people: People, weekday: int) -> NDArray[np.float32]:
     """Weight (n,) of the day's theme: on its weekday a block of prefectures is called more."""
-    themed = np.where(_BLOCK_WEEKDAY == weekday, _THEME_WEIGHT, 1.0)
+    themed = np.where(weekday == _BLOCK_WEEKDAY, _THEME_WEIGHT, 1.0)
     block = np.array([place.block for place in PREFECTURES])
     return np.asarray(themed[block[people.region]], dtype=np.float32)
 
@@ -110,6 +116,3 @@ def retry_weights(days_since_dial: NDArray[np.int64]) -> NDArray[np.float32]:
     [0.5, 2.0, 1.0]
     """
     return np.choose(np.digitize(days_since_dial, [2, 6]), [0.5, 2.0, 1.0]).astype(np.float32)
-
-
-assert len(_BLOCK_WEEKDAY) == len(BLOCKS) and _HABITS.shape[2] == len(PARTS)

@@ -33,12 +33,13 @@ _HOURS_A_DAY = CLOSING_HOUR - OPENING_HOUR
 class Floor:
     """All that does not change while the centre dials: people, agents, and the hourly slots from ``first`` on.
 
-    ``parts`` (S,) · ``effects`` (6, S) rhythm effects · ``n_dials`` (S,) seats used · ``habits`` (n, 6).
+    ``skill_factors`` of each agent on conversion · ``parts`` (S,) · ``effects`` (6, S) rhythm effects · ``n_dials`` (S,) seats used · ``habits`` (n, 6).
     """
 
     people: People
     sizes: Sizes
     agents: pd.DataFrame
+    skill_factors: NDArray[np.float64]
     slots: pd.DatetimeIndex
     parts: NDArray[np.int8]
     effects: NDArray[np.float32]
@@ -57,6 +58,7 @@ def open_floor(
         people=people,
         sizes=sizes,
         agents=agents,
+        skill_factors=agents["skill"].map(SKILL_FACTORS).to_numpy(float),
         slots=slots,
         parts=assign_parts(slots),
         effects=rhythm_effects(slots, sizes, end),
@@ -111,8 +113,7 @@ def _dial_slot(
     effects = floor.effects[floor.people.rhythm[rows], slot]
     p = dial_p(floor.people, rows, effects, np.int8(part), fatigue, floor.sizes)
     agent = assign_agents(np.full(len(rows), hour), floor.agents, rng)
-    skill = floor.agents["skill"].map(SKILL_FACTORS).to_numpy(float)[agent]
-    answers = draw_answers(p, rows, hour, skill, floor.people, floor.sizes, rng)
+    answers = draw_answers(p, rows, hour, floor.skill_factors[agent], floor.people, floor.sizes, rng)
     book.note_answers(rows, part, day, answers)
     return {
         "row": rows,

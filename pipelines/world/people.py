@@ -73,9 +73,7 @@ def draw_people(n_customers: int, sizes: Sizes, rng: np.random.Generator) -> Peo
     )
 
 
-def _draw_segments(
-    n: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int16], NDArray[np.int8], NDArray[np.int8]]:
+def _draw_segments(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.int8], NDArray[np.int8]]:
     low, high = _AGE_BANDS[rng.choice(len(_AGE_BANDS), n, p=_AGE_SHARES)].T
     age = rng.integers(low, high).astype(np.int16)
     gender = rng.choice(len(GENDERS), n, p=[0.495, 0.495, 0.01]).astype(np.int8)

@@ -14,17 +14,20 @@ from pipelines.world.sizes import Sizes
 TIMEZONE = "Asia/Tokyo"
 OPENING_HOUR = 9
 CLOSING_HOUR = 21
-PARTS = ("weekday_morning", "weekday_afternoon", "weekday_evening", "weekend_morning", "weekend_afternoon", "weekend_evening")  # fmt: skip
+PARTS = (
+    "weekday_morning", "weekday_afternoon", "weekday_evening",
+    "weekend_morning", "weekend_afternoon", "weekend_evening",
+)  # fmt: skip
 RHYTHMS = ("office", "homemaker", "retired", "shift", "student", "shop")
 
 # Logits by opening hour 9..20, working days then days off; the level is taken out below.
 _WORKING = np.array([
-    [-.55, -.55, -.50, -.05, -.35, -.55, -.55, -.50, -.20, .45, .90, .95],
+    [-.50, -.50, -.45, -.05, -.30, -.50, -.50, -.45, -.20, .35, .75, .70],
     [.10, .55, .50, -.10, .45, .50, .30, -.05, -.35, -.50, -.30, -.10],
     [.50, .65, .45, .00, .20, .30, .35, .25, .00, -.40, -.60, -.90],
     [-.70, -.35, .00, .25, .50, .50, .40, .25, .00, -.20, -.30, -.40],
-    [-.90, -.70, -.50, .15, -.30, -.20, .00, .20, .40, .50, .60, .80],
-    [.50, .65, .40, -.05, -.25, -.35, -.35, -.35, -.40, -.40, -.10, .55],
+    [-.80, -.60, -.45, .15, -.30, -.20, .00, .15, .30, .40, .50, .60],
+    [.55, .70, .45, .00, -.20, -.30, -.30, -.30, -.35, -.40, -.25, .20],
 ])  # fmt: skip
 _OFF = np.array([
     [-.05, .20, .35, .20, .10, .10, .10, .20, .30, .45, .50, .40],
@@ -89,7 +92,11 @@ def assign_parts(slots: pd.DatetimeIndex) -> NDArray[np.int8]:
 
 
 def rhythm_shares(
-    age: NDArray[np.floating], gender: NDArray[np.int8], region: NDArray[np.int8], tilt: NDArray[np.floating], sizes: Sizes
+    age: NDArray[np.integer],
+    gender: NDArray[np.int8],
+    region: NDArray[np.int8],
+    tilt: NDArray[np.floating],
+    sizes: Sizes,
 ) -> NDArray[np.float64]:
     """Probability of each rhythm for each person, shape (n, 6), rows sum to one.
 
@@ -118,7 +125,8 @@ def rhythm_effects(slots: pd.DatetimeIndex, sizes: Sizes, end: date) -> NDArray[
 
     Examples
     --------
-    >>> evening, noon = rhythm_effects(pd.DatetimeIndex(["2026-11-04 20:00", "2026-11-04 15:00"]), Sizes(), date(2026, 11, 2))[0]
+    >>> slots = pd.DatetimeIndex(["2026-11-04 20:00", "2026-11-04 15:00"])
+    >>> evening, noon = rhythm_effects(slots, Sizes(), date(2026, 11, 2))[0]
     >>> bool(evening > noon)
     True
     """
@@ -127,7 +135,7 @@ def rhythm_effects(slots: pd.DatetimeIndex, sizes: Sizes, end: date) -> NDArray[
     moved = _drift_share(slots, sizes, end)
     calendar = _WEEKDAY[slots.weekday] + _WEEK_OF_MONTH[:, (slots.day - 1) // 7] + _HOLIDAY[:, None] * is_holiday(slots)
     effects = (1 - moved) * curves + moved * curves[_MOVED_TO] + calendar
-    return (sizes.rhythm_strength * effects).astype(np.float32)
+    return np.asarray(sizes.rhythm_strength * effects, dtype=np.float32)
 
 
 def _drift_share(slots: pd.DatetimeIndex, sizes: Sizes, end: date) -> NDArray[np.float64]:

@@ -47,10 +47,10 @@ class Sizes:
     base_logit: float = -2.12
     age_effects: tuple[float, float, float, float] = (-0.10, -0.15, 0.0, 0.27)
     gender_effects: tuple[float, float, float] = (0.15, -0.15, 0.0)
-    level_sd: float = 0.70
+    level_sd: float = 0.60
     part_sd: float = 0.35
     region_sd: float = 0.10
-    rhythm_strength: float = 1.0
+    rhythm_strength: float = 0.75
     segment_strength: float = 1.0
     fatigue_per_dial: float = 0.05
     fatigue_same_part: float = 0.18
@@ -61,7 +61,7 @@ class Sizes:
     abandoned_rate: float = 0.005
     voicemail_rate: float = 0.36
     voicemail_evening_rise: float = 0.01
-    wrong_number_share: float = 0.03
+    wrong_number_share: float = 0.05
     wrong_number_rate: float = 0.35
     refusal_rate: float = 0.30
     conversion_rate: float = 0.12

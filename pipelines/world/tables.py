@@ -63,7 +63,8 @@ def build_customers(
     """Build the customers table as it stands on the run date.
 
     Customers who bought are no longer listed. Only some refusals were noted in ``do_not_call``; the others, and all
-    wrong numbers, show in the attempts alone. ``was_barred`` (n,) were never to be dialled.
+    wrong numbers, show in the attempts alone. ``was_barred`` (n,) were never to be dialled. A few customers share a
+    phone with the row before; the centre dialled each of them as if they did not.
     """
     n = len(people.age)
     noted = book.has_refused & (rng.random(n) < _NOTED_REFUSAL_SHARE)

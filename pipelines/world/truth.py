@@ -119,7 +119,7 @@ class Truth:
     def _earlier_dials(
         self, rows: NDArray[np.int64], slots: pd.DatetimeIndex
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """All pairs (earlier, later) of planned dials to one customer on different days, and how far the first faded."""
+        """Pairs (earlier, later) of planned dials to one customer on different days; how far the first faded."""
         day = days_since(slots, self.end)
         order = np.lexsort((day, rows))
         pairs = []
@@ -133,7 +133,9 @@ class Truth:
     def _faded(self, slots: pd.DatetimeIndex) -> NDArray[np.float32]:
         ahead = days_since(slots, self.end)
         if len(ahead) and ahead.min() < 0:
-            raise ValueError(f"slot {slots[ahead.argmin()]} lies before the run date {self.end}: ask for later slots")
+            raise ValueError(
+                f"slot {slots[int(ahead.argmin())]} lies before the run date {self.end}: ask for later slots"
+            )
         return (daily_decay(self.sizes) ** ahead).astype(np.float32)
 
 
@@ -153,9 +155,7 @@ def dial_p(
     return np.asarray(expit(logits) * ~people.has_wrong_number[rows], dtype=np.float32)
 
 
-def weigh_fatigue(
-    overall: NDArray[np.float32], same_part: NDArray[np.float32], sizes: Sizes
-) -> NDArray[np.float32]:
+def weigh_fatigue(overall: NDArray[np.float32], same_part: NDArray[np.float32], sizes: Sizes) -> NDArray[np.float32]:
     """Logits lost by earlier failed dials, in all and in the same part of the week."""
     return np.asarray(sizes.fatigue_per_dial * overall + sizes.fatigue_same_part * same_part, dtype=np.float32)
 

@@ -52,7 +52,7 @@ class World:
         return self.truth.true_p(customer_rows, slot_starts, n_failed)
 
     def true_plan_p(self, customer_rows: Sequence[int] | NDArray[Any], slot_starts: Any) -> NDArray[np.float32]:
-        """P(keyman contact) of each planned dial given that the earlier ones failed, (m,); see ``Truth.true_plan_p``."""
+        """P(keyman contact) of each planned dial given that earlier ones failed, (m,); see ``Truth.true_plan_p``."""
         return self.truth.true_plan_p(customer_rows, slot_starts)
 
 
@@ -62,7 +62,7 @@ def build_world(
     rng: np.random.Generator,
     end: date = DEFAULT_END,
     kind: str = "carrier",
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> World:
     """Simulate a centre up to the day before ``end``, its run date.
 
