@@ -1,0 +1,113 @@
+"""What a run was asked for: source, folder, date and settings, checked once before anything starts."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from configs.errors import UsageError
+from configs.settings import Settings, read_settings
+from pipelines.exports.folders import check_replaceable
+
+STAFFING_MODES = ("fixed", "reshape")
+
+
+@dataclass(frozen=True)
+class Order:
+    """One night, as ordered.
+
+    Attributes
+    ----------
+    source
+        Folder or database URL.
+    out
+        Folder that the run will fill; None for commands that write no list.
+    staffing_mode
+        "fixed" (the list obeys the places given) or "reshape" (it obeys the places recommended).
+    var
+        Folder of run artefacts.
+    """
+
+    source: str
+    out: Path | None
+    run_date: date
+    settings: Settings
+    staffing_mode: str
+    var: Path
+
+    @property
+    def as_of(self) -> pd.Timestamp:
+        """00:00 of the run date in the centre's zone: the exclusive instant up to which data are known."""
+        return pd.Timestamp(self.run_date, tz=self.settings.timezone).as_unit("us")
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run: its date and eight hex digits of what was ordered, the same when it is run again.
+
+        >>> order = build_order("a", None, date(2026, 11, 1), Path("/v"))
+        >>> order.run_id[:9], order.run_id == build_order("a", None, date(2026, 11, 1), Path("/v")).run_id
+        ('20261101-', True)
+        """
+        asked = f"{self.source}|{self.staffing_mode}|{self.settings.model_dump_json()}"
+        return f"{self.run_date:%Y%m%d}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
+
+
+def build_order(
+    source: str,
+    out: Path | None,
+    run_date: date,
+    var: Path,
+    *,
+    horizon_days: int | None = None,
+    staffing_mode: str = "fixed",
+    config_files: Sequence[Path] = (),
+) -> Order:
+    """Read the settings, lay the options over them, and check that the order makes sense.
+
+    Parameters
+    ----------
+    horizon_days
+        1 to 31; None leaves it to the settings.
+    config_files
+        Settings files, later ones last.
+
+    Raises
+    ------
+    UsageError
+        A settings file is wrong, an option is out of range, or OUT is the source itself or holds something else.
+
+    Examples
+    --------
+    >>> str(build_order("folder", None, date(2026, 11, 1), Path("/v"), horizon_days=3).as_of)
+    '2026-11-01 00:00:00+09:00'
+    """
+    if staffing_mode not in STAFFING_MODES:
+        raise UsageError(f"--staffing {staffing_mode}: write one of {', '.join(STAFFING_MODES)}")
+    settings = read_settings(*config_files)
+    if horizon_days is not None:
+        settings = _overlay(settings, {"horizon_days": horizon_days})
+    if out is not None:
+        out = out.expanduser().resolve()
+        _check_out(out, source)
+    return Order(source, out, run_date, settings, staffing_mode, var)
+
+
+def _overlay(settings: Settings, options: dict[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate({**settings.model_dump(), **options})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise UsageError(f"{option} {first['input']}: {first['msg']}") from error
+
+
+def _check_out(out: Path, source: str) -> None:
+    """A run replaces OUT whole: never let that be the source, nor a folder that no run has written."""
+    if "://" not in source and Path(source).expanduser().resolve().is_relative_to(out):
+        raise UsageError(f"--out {out}: holds the source: name a folder of its own")
+    check_replaceable(out)

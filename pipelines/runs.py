@@ -1,0 +1,65 @@
+"""Where runs leave their traces (``var/``), and the lock that keeps two of them apart."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from configs.errors import LockedError
+
+
+def find_var() -> Path:
+    """Return the folder of run artefacts: ``KAKEDOKI_HOME``, else ``var`` under the working directory; not created.
+
+    >>> find_var().is_absolute()
+    True
+    """
+    return Path(os.environ.get("KAKEDOKI_HOME", "var")).resolve()
+
+
+@contextmanager
+def hold_lock(var: Path, started_at: datetime) -> Iterator[None]:
+    """Hold ``var/kakedoki.lock`` while the body runs; the system lets go of it when the holder dies, however it dies.
+
+    Parameters
+    ----------
+    var
+        Folder of run artefacts; created if needed.
+    started_at
+        Written into the lock, so that whoever finds it locked can say since when.
+
+    Raises
+    ------
+    LockedError
+        Another run holds the lock; the message names its process and its start.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with hold_lock(folder, datetime(2026, 11, 1, 2, 0)):
+    ...     (folder / "kakedoki.lock").exists()
+    True
+    """
+    var.mkdir(parents=True, exist_ok=True)
+    file = var / "kakedoki.lock"
+    with file.open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(f"{file}: {_describe_holder(lock.name)}: wait for it to end, or stop it") from error
+        lock.truncate(0)
+        lock.write(json.dumps({"pid": os.getpid(), "started_at": started_at.isoformat(timespec="seconds")}))
+        lock.flush()
+        yield
+
+
+def _describe_holder(file: str) -> str:
+    try:
+        holder = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "another run holds the lock"
+    return f"another run (process {holder['pid']}, started {holder['started_at']}) holds the lock"

@@ -1,0 +1,171 @@
+"""The stages of a night: each is timed, measured, told in one line, and a Prefect task when a flow is running."""
+
+import logging
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+Inputs = ParamSpec("Inputs")
+Result = TypeVar("Result")
+STAGES_OF_A_NIGHT = 7
+
+
+class StageLog:
+    """What the stages of one run have taken so far, and who is told about it."""
+
+    def __init__(self, progress: Progress, n_stages: int) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._progress = progress
+        self._n_stages = n_stages
+        self._bar = progress.add_task("starting", total=n_stages)
+        artifact = create_progress_artifact(0.0, key="night", description="the night") if _in_flow() else None
+        self._artifact = artifact if isinstance(artifact, UUID) else None
+
+    def open(self, name: str) -> None:
+        """Show the stage that begins."""
+        self._progress.update(self._bar, description=name)
+
+    def close(self, name: str, seconds: float, peak_mb: float, told: str) -> None:
+        """Keep the stage that has ended and tell it in one line."""
+        self.entries.append({"stage": name, "seconds": round(seconds, 3), "peak_mb": round(peak_mb, 1)})
+        line = f"{name:<9} {seconds:7.1f} s {peak_mb:7,.0f} MB  {told}"
+        logging.getLogger("kakedoki").info(line)
+        if _in_flow():
+            get_run_logger().info(line)
+        self._progress.console.print(line, highlight=False, markup=False)
+        self._progress.update(self._bar, advance=1)
+        if self._artifact is not None:
+            update_progress_artifact(self._artifact, progress=100.0 * len(self.entries) / self._n_stages)
+
+
+_LOG: ContextVar[StageLog | None] = ContextVar("stage log of the run", default=None)
+
+
+@contextmanager
+def record_stages(n_stages: int = STAGES_OF_A_NIGHT) -> Iterator[list[dict[str, Any]]]:
+    """Collect one entry per stage while the body runs, with a bar on the terminal (stderr) if there is one.
+
+    Yields
+    ------
+    The growing list of ``{"stage", "seconds", "peak_mb"}``.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True, soft_wrap=True), transient=True) as progress:
+        log = StageLog(progress, n_stages)
+        token = _LOG.set(log)
+        try:
+            yield log.entries
+        finally:
+            _LOG.reset(token)
+
+
+def stage(
+    name: str,
+    *,
+    tell: Callable[[Any], str] = lambda _: "",
+    retries: int = 0,
+    retry_when: Callable[[BaseException], bool] = lambda _: True,
+    retry_delay_seconds: float = 5.0,
+) -> Callable[[Callable[Inputs, Result]], Callable[Inputs, Result]]:
+    """Make a plain function a stage: a Prefect task inside a flow, itself outside, measured in both.
+
+    Parameters
+    ----------
+    tell
+        From the result to the words that follow seconds and memory in the stage's line.
+    retries, retry_when, retry_delay_seconds
+        Only Prefect retries; only errors for which ``retry_when`` is true.
+
+    Examples
+    --------
+    >>> @stage("add", tell=lambda total: f"{total} in all")
+    ... def add(a: int, b: int) -> int:
+    ...     return a + b
+    >>> add(1, 2)
+    3
+    """
+
+    def build(function: Callable[Inputs, Result]) -> Callable[Inputs, Result]:
+        @wraps(function)
+        def measured(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
+            return _measure(name, tell, lambda: function(*args, **kwargs))
+
+        as_task = task(
+            name=name,
+            retries=retries,
+            retry_delay_seconds=retry_delay_seconds,
+            retry_condition_fn=lambda _task, _run, state: _is_worth_a_retry(state, retry_when),
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(measured)
+
+        @wraps(function)
+        def call(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
+            return as_task(*args, **kwargs) if _in_flow() else measured(*args, **kwargs)
+
+        return call
+
+    return build
+
+
+def _measure(name: str, tell: Callable[[Any], str], call: Callable[[], Result]) -> Result:
+    log = _LOG.get()
+    if log is not None:
+        log.open(name)
+    reset_peak_memory()
+    began = time.perf_counter()
+    result = call()
+    if log is not None:
+        log.close(name, time.perf_counter() - began, read_peak_memory_mb(), tell(result))
+    return result
+
+
+def _in_flow() -> bool:
+    return FlowRunContext.get() is not None
+
+
+def _is_worth_a_retry(state: Any, retry_when: Callable[[BaseException], bool]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and retry_when(error)
+
+
+def reset_peak_memory() -> None:
+    """Ask Linux to measure the peak from here on; elsewhere the peak stays that of the whole process."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def read_peak_memory_mb() -> float:
+    """Return the largest resident memory since the last reset, in MB.
+
+    >>> read_peak_memory_mb() > 1
+    True
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
