@@ -46,7 +46,7 @@ def opening_slots(first: date, n_days: int) -> pd.DatetimeIndex:
 
 def slot_dials(slots: pd.DatetimeIndex, n_customers: int) -> NDArray[np.float64]:
     """Dials that the roster has room for in each slot, not rounded; holidays are staffed like Sundays."""
-    weekday = np.where(is_holiday(slots), 6, slots.weekday)
+    weekday = np.where(is_holiday(slots), 6, slots.day_of_week)
     weights = _HOURS[slots.hour - OPENING_HOUR] * _WEEKDAYS[weekday]
     return np.asarray(weights * _dials_per_week(n_customers) / (_HOURS.sum() * _WEEKDAYS.sum()))
 

@@ -33,13 +33,14 @@ _HOURS_A_DAY = CLOSING_HOUR - OPENING_HOUR
 class Floor:
     """All that does not change while the centre dials: people, agents, and the hourly slots from ``first`` on.
 
-    ``skill_factors`` of each agent on conversion · ``parts`` (S,) · ``effects`` (6, S) rhythm effects · ``n_dials`` (S,) seats used · ``habits`` (n, 6).
+    ``skill_factors`` of each agent on conversion · ``parts`` (S,) · ``effects`` (6, S) rhythm effects · ``n_dials``
+    (S,) seats used · ``habits`` (n, 6).
     """
 
     people: People
     sizes: Sizes
     agents: pd.DataFrame
-    skill_factors: NDArray[np.float64]
+    skill_factors: NDArray[np.floating]
     slots: pd.DatetimeIndex
     parts: NDArray[np.int8]
     effects: NDArray[np.float32]

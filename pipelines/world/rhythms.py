@@ -68,7 +68,7 @@ def is_day_off(days: pd.DatetimeIndex) -> NDArray[np.bool_]:
     >>> is_day_off(pd.DatetimeIndex(["2026-11-02", "2026-11-03", "2026-11-07"])).tolist()
     [False, True, True]
     """
-    return np.asarray(days.weekday >= 5) | is_holiday(days)
+    return np.asarray(days.day_of_week >= 5) | is_holiday(days)
 
 
 def is_holiday(days: pd.DatetimeIndex) -> NDArray[np.bool_]:
@@ -133,7 +133,7 @@ def rhythm_effects(slots: pd.DatetimeIndex, sizes: Sizes, end: date) -> NDArray[
     hour = np.clip(np.asarray(slots.hour), OPENING_HOUR, CLOSING_HOUR - 1) - OPENING_HOUR
     curves = _curves()[:, is_day_off(slots).astype(int), hour]
     moved = _drift_share(slots, sizes, end)
-    calendar = _WEEKDAY[slots.weekday] + _WEEK_OF_MONTH[:, (slots.day - 1) // 7] + _HOLIDAY[:, None] * is_holiday(slots)
+    calendar = _WEEKDAY[slots.day_of_week] + _WEEK_OF_MONTH[:, (slots.day - 1) // 7] + _HOLIDAY[:, None] * is_holiday(slots)
     effects = (1 - moved) * curves + moved * curves[_MOVED_TO] + calendar
     return np.asarray(sizes.rhythm_strength * effects, dtype=np.float32)
 
