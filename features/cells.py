@@ -122,8 +122,8 @@ def _localise(naive: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
 
 
 def _in_zone(aware: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
-    stamps: pd.Series[Any] = aware.dt.tz_convert(zone)
-    return stamps.astype(f"datetime64[us, {zone}]")
+    stamps: pd.Series[Any] = aware.dt.tz_convert(zone).dt.as_unit("us")
+    return stamps
 
 
 def _read_values(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -101,12 +101,10 @@ def check_tables(raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Se
     customers = check_customers(raw["customers"], settings.attributes, settings.max_bad_share, zone)
     customer_ids = pd.Index(customers.frame["customer_id"])
     attempts = check_attempts(raw["call_attempts"], customer_ids, customers.refused_ids, as_of, zone)
-    agents, agent_rejects = check_agents(raw["agents"], zone) if "agents" in raw else (None, join_rejects([]))
-    capacity, capacity_rejects = (
-        check_capacity(raw["capacity"], zone) if "capacity" in raw else (None, join_rejects([]))
-    )
-    parts = [customers.rejects, attempts.rejects, agent_rejects, capacity_rejects]
-    rejects = _list_all(parts, customers)
+    nothing = (None, join_rejects([]))
+    agents, agent_rejects = check_agents(raw["agents"], zone) if "agents" in raw else nothing
+    capacity, capacity_rejects = check_capacity(raw["capacity"], zone) if "capacity" in raw else nothing
+    rejects = _list_all([customers.rejects, attempts.rejects, agent_rejects, capacity_rejects], customers)
     counts = _count(raw, customers, attempts, agents, capacity)
     _refuse_bad(rejects, counts, settings.max_bad_share)
     _refuse_stale(attempts.frame, as_of, settings.max_log_age_days)

@@ -1,0 +1,157 @@
+"""CSV files as tables of text: encodings, line numbers, rows cut short."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from configs.errors import ContractError, SourceError
+from features.quarantine import ROW_FAULT
+
+_QUOTE, _NEWLINE, _RETURN = b'"'[0], b"\n"[0], b"\r"[0]
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_csv(path: Path, content: bytes) -> pd.DataFrame:
+    r"""Read a CSV as text, every cell as it stands, so that the contract can name what is wrong with it.
+
+    UTF-8 (with or without its mark) and cp932 are read, whichever decodes without error, UTF-8 first.
+
+    Parameters
+    ----------
+    path
+        Names the file in messages.
+    content
+        The file's bytes.
+
+    Returns
+    -------
+    DataFrame of str columns; the index ``row`` holds the line where each row begins (the header is line 1). Rows with
+    too few or too many fields are kept, with what they hold, and a reason in the column ``row_fault``.
+
+    Raises
+    ------
+    SourceError
+        Neither encoding fits (file and byte are named), or a quote is never closed.
+    ContractError
+        A column name appears twice.
+
+    Examples
+    --------
+    >>> read_csv(Path("agents.csv"), b"agent_id,team\n007,red\n008\n").reset_index().values.tolist()
+    [[2, '007', 'red', nan], [3, '008', nan, '1 of 2 fields: is the file cut short?']]
+    """
+    text, is_cut = _decode(path, content)
+    if not text.strip():
+        return pd.DataFrame()
+    starts, lines = _find_records(path, text)
+    header = _split(text[starts[0] : starts[1] if len(starts) > 1 else len(text)].decode("utf-8"))
+    _refuse_repeated_columns(path, header)
+    faulty: list[arrow_csv.InvalidRow] = []
+    frame = _parse(path, text, header, faulty)
+    is_whole = not is_cut and text.endswith((b"\n", b"\r"))
+    return _with_faults(frame, faulty, header, lines, is_whole)
+
+
+def _decode(path: Path, content: bytes) -> tuple[bytes, bool]:
+    """UTF-8 bytes of the file without mark, and whether its last character was cut."""
+    if content.startswith(_UTF16_MARKS):
+        raise SourceError(f"{path.name}: byte 0: this is UTF-16: save it as CSV in UTF-8")
+    failures = []
+    for encoding in ("utf-8", "cp932"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            if error.end >= len(content) and error.reason in (
+                "unexpected end of data",
+                "incomplete multibyte sequence",
+            ):
+                return content[: error.start].decode(encoding).encode().removeprefix(_UTF8_MARK), True
+            failures.append(error.start)
+        else:
+            return (content if encoding == "utf-8" else text.encode()).removeprefix(_UTF8_MARK), False
+    raise SourceError(
+        f"{path.name}: byte {max(failures):,}: neither UTF-8 nor cp932 (Japanese Windows): save it as CSV in UTF-8"
+    )
+
+
+def _find_records(path: Path, text: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Byte where each record starts and its line, blank lines left out; newlines inside quotes end no record."""
+    letters = np.frombuffer(text, dtype=np.uint8)
+    newlines = np.flatnonzero(letters == _NEWLINE)
+    quotes = np.flatnonzero(letters == _QUOTE)
+    ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] if len(quotes) else newlines
+    starts = np.concatenate([[0], ends + 1])
+    if len(quotes) % 2 and (newlines[:-1] > quotes[-1]).any():
+        line = int(np.searchsorted(newlines, quotes[-1])) + 1
+        raise SourceError(f"{path.name}: line {line:,}: a quote is opened and never closed: mend the export")
+    starts = starts[starts < len(text)]
+    first = letters[starts]
+    is_blank = (first == _NEWLINE) | (first == _RETURN)
+    lines = np.searchsorted(newlines, starts) + 1
+    return starts[~is_blank], lines[~is_blank]
+
+
+def _split(record: str) -> list[str]:
+    return next(csv.reader(io.StringIO(record, newline="")), [])
+
+
+def _refuse_repeated_columns(path: Path, header: list[str]) -> None:
+    names = [name.strip() for name in header]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ContractError(f"{path.stem}.{repeated[0]}: the header of {path.name} names this column twice: keep one")
+
+
+def _parse(path: Path, text: bytes, header: list[str], faulty: list[arrow_csv.InvalidRow]) -> pd.DataFrame:
+    def set_aside(row: arrow_csv.InvalidRow) -> Literal["skip", "error"]:
+        faulty.append(row)
+        return "skip"
+
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(text),
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=1 << 24),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=_QUOTE in text, invalid_row_handler=set_aside),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types={name: pa.string() for name in header}, strings_can_be_null=True, null_values=[""]
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise SourceError(f"{path.name}: cannot be read as CSV: {error}: mend the export") from error
+    frame = table.to_pandas().astype("str")
+    return frame.set_axis([name.strip() for name in header], axis=1)
+
+
+def _with_faults(
+    frame: pd.DataFrame, faulty: list[arrow_csv.InvalidRow], header: list[str], lines: np.ndarray, is_whole: bool
+) -> pd.DataFrame:
+    n_records = len(frame) + len(faulty)
+    rows = lines[1:] if len(lines) == n_records + 1 else np.arange(n_records) + 2
+    is_faulty = np.zeros(n_records, dtype=bool)
+    is_faulty[[(row.number or 2) - 2 for row in faulty]] = True
+    frame = frame.set_axis(pd.Index(rows[~is_faulty], name="row"), axis=0)
+    if not faulty:
+        return frame
+    cells = []
+    for row in faulty:
+        found = _split(row.text)
+        is_last = row.number == n_records + 1
+        if is_last and not is_whole and len(found) < len(header):
+            found = found[:-1]
+        cells.append([*found, *[None] * len(header)][: len(header)])
+    reasons = [_fault(row) for row in faulty]
+    extra = pd.DataFrame(cells, columns=frame.columns, index=pd.Index(rows[is_faulty], name="row"), dtype="str")
+    joined = pd.concat([frame.assign(**{ROW_FAULT: None}), extra.assign(**{ROW_FAULT: reasons})])
+    return joined.replace("", None).astype("str").sort_index()
+
+
+def _fault(row: arrow_csv.InvalidRow) -> str:
+    cause = "is the file cut short?" if row.actual_columns < row.expected_columns else "quote cells that hold commas"
+    return f"{row.actual_columns} of {row.expected_columns} fields: {cause}"

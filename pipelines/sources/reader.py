@@ -1,0 +1,89 @@
+"""The one door for data: any source in, raw tables with a fingerprint out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from configs.errors import ContractError, SourceError
+from configs.settings import Settings, SourceSettings
+from pipelines.sources.addresses import mask_password
+from pipelines.sources.databases import fingerprint_table, read_duckdb, read_postgresql, read_sqlite
+from pipelines.sources.folders import list_tables, read_folder
+from pipelines.sources.mapping import map_tables, names_table
+
+REQUIRED_TABLES = ("customers", "call_attempts")
+TABLES = (*REQUIRED_TABLES, "agents", "capacity")
+
+_DATABASES = {
+    "sqlite": read_sqlite,
+    "duckdb": read_duckdb,
+    "postgresql": read_postgresql,
+    "postgres": read_postgresql,
+}
+
+
+@dataclass(frozen=True)
+class RawSource:
+    """What was read, before any check.
+
+    Attributes
+    ----------
+    tables
+        customers and call_attempts, and agents and capacity where they exist. An index named ``row`` holds lines of
+        the file; a column ``row_fault`` marks rows with too few or too many fields.
+    fingerprint
+        SHA-256 of every table that was read, by its name in the source: of the file, or of a database table's content.
+    where
+        Folder or address, passwords masked.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    fingerprint: dict[str, str]
+    where: str
+
+
+def read_source(source: str, settings: Settings) -> RawSource:
+    """Read the tables of a folder (CSV, Parquet) or database (``sqlite:///``, ``duckdb:///``, ``postgresql://``).
+
+    Raises
+    ------
+    SourceError
+        The source cannot be reached, is empty, or a file of it is damaged.
+    ContractError
+        A required table is missing (the message names what was found), or the maps do not fit the source.
+    UsageError
+        The maps of the settings file are not DuckDB's SQL.
+    """
+    is_needed = _need(settings.source)
+    scheme, separator, _ = source.partition("://")
+    if not separator:
+        raw, fingerprint = read_folder(Path(source), is_needed)
+        names = list_tables(Path(source))
+    elif scheme.lower() in _DATABASES:
+        raw, names = _DATABASES[scheme.lower()](source, is_needed)
+        fingerprint = {name: fingerprint_table(table) for name, table in raw.items()}
+    else:
+        known = ", ".join(f"{name}://" for name in _DATABASES)
+        raise SourceError(f"{mask_password(source)}: unknown kind of source: give a folder, or one of {known}")
+    where = mask_password(source)
+    tables = raw if settings.source is None else map_tables(raw, settings.source)
+    tables = {name: tables[name] for name in TABLES if name in tables}
+    _require(tables, names, where)
+    return RawSource(tables, fingerprint, where)
+
+
+def _need(source: SourceSettings | None) -> Callable[[str], bool]:
+    if source is None:
+        return TABLES.__contains__
+    return lambda name: name in TABLES or names_table(source, name)
+
+
+def _require(tables: dict[str, pd.DataFrame], names: tuple[str, ...], where: str) -> None:
+    for name in REQUIRED_TABLES:
+        if name not in tables:
+            found = ", ".join(names) or "no table"
+            raise ContractError(
+                f"{name}: table missing in {where} (found {found}): add it, or map it (configs/sources/)"
+            )
