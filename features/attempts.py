@@ -60,7 +60,7 @@ def check_attempts(
             f"call_attempts: no attempt before {as_of.date()} ({len(raw):,} rows read): is the run date right?"
         )
     customer_rows = customer_ids.get_indexer(pd.Index(table.frame["customer_id"])).astype("int32")
-    is_of_quarantined = is_known_tonight & table.frame["customer_id"].isin(refused_ids).to_numpy()
+    is_of_quarantined = is_known_tonight & table.frame["customer_id"].isin(list(refused_ids)).to_numpy()
     is_judged = is_known_tonight & ~is_of_quarantined
     rejects = _judge(table, customer_rows, is_judged)
     is_good = is_judged & ~_at(rejects, len(table.rows))

@@ -77,6 +77,7 @@ def mask_phones(rejects: pd.DataFrame, phones: "pd.Series[Any]") -> pd.DataFrame
     >>> mask_phones(rejects, pd.Series(["0312345678"]))["value"].tolist()
     ['•••', 'x']
     """
-    known = phones.dropna().unique()
-    strayed = rejects["value"].str.strip().isin(known) & rejects["value"].ne("")
+    values = rejects["value"].str.strip()
+    known = set(phones[phones.isin(values.unique())])
+    strayed = values.isin(known) & values.ne("")
     return rejects.assign(value=rejects["value"].mask(strayed, MASK))
