@@ -14,6 +14,7 @@ from pipelines.world.rhythms import CLOSING_HOUR, OPENING_HOUR, TIMEZONE, is_hol
 DIALS_PER_CUSTOMER_MONTH = 1.37
 CAPACITY_DAYS = 14
 SKILL_FACTORS = {"trainee": 0.6, "standard": 1.0, "skilled": 1.5}  # on conversion, never on contact
+_SKILLS = ("standard", "trainee", "standard", "skilled", "standard")  # in turn, so that few agents are mixed too
 _DIALS_PER_AGENT_WEEK = 400.0  # 12 dials an hour, some 33 hours a week
 
 # Seats by opening hour 9..20 and by weekday (Monday first): by day and on working days, as if people were at home.
@@ -79,7 +80,7 @@ def draw_agents(n_customers: int, rng: np.random.Generator) -> pd.DataFrame:
         "agent_id": [f"G{number:04d}" for number in range(1, n + 1)],
         "age": rng.integers(20, 61, n),
         "gender": np.array(["female", "male"])[(rng.random(n) < 0.4).astype(int)],
-        "skill": np.array(list(SKILL_FACTORS))[np.digitize(rng.random(n), [0.25, 0.8])],
+        "skill": np.array(_SKILLS)[np.arange(n) % len(_SKILLS)],
         "team": np.where(np.arange(n) % 3 < 2, "early", "late"),
     })  # fmt: skip
 

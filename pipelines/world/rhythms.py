@@ -133,7 +133,9 @@ def rhythm_effects(slots: pd.DatetimeIndex, sizes: Sizes, end: date) -> NDArray[
     hour = np.clip(np.asarray(slots.hour), OPENING_HOUR, CLOSING_HOUR - 1) - OPENING_HOUR
     curves = _curves()[:, is_day_off(slots).astype(int), hour]
     moved = _drift_share(slots, sizes, end)
-    calendar = _WEEKDAY[slots.day_of_week] + _WEEK_OF_MONTH[:, (slots.day - 1) // 7] + _HOLIDAY[:, None] * is_holiday(slots)
+    calendar = (
+        _WEEKDAY[slots.day_of_week] + _WEEK_OF_MONTH[:, (slots.day - 1) // 7] + _HOLIDAY[:, None] * is_holiday(slots)
+    )
     effects = (1 - moved) * curves + moved * curves[_MOVED_TO] + calendar
     return np.asarray(sizes.rhythm_strength * effects, dtype=np.float32)
 

@@ -81,7 +81,10 @@ CITATIONS: dict[str, tuple[str, ...]] = {
     "base_logit": ("Japan: answer unknown number on mobile", "CallTime.AI outcomes"),
     "age_effects": ("Branded poll always pick up", "Pew generally answer unknown number"),
     "gender_effects": ("Branded poll always pick up", "Japan 2008: answer unregistered number"),
-    "rhythm_strength": ("Implied AUC of time alone (our arithmetic)", "PhoneBurner live-answer rate by hour"),
+    "rhythm_strength": (
+        "Implied AUC of time alone (our arithmetic)",
+        "PhoneBurner live-answer rate by hour (callee local time)",
+    ),
     "curves": ("Japan 2006 daily rhythm", "Weeks Kulka Pierson 1987", "1-800 Notify answer rate by hour"),
     "weekday_effects": ("PhoneBurner weekday",),
     "fatigue_same_part": ("Kulka Weeks 1988",),
