@@ -5,6 +5,7 @@ Nobody in it exists. ``build_world`` makes it, ``write_world`` writes the tables
 """
 
 from pipelines.world.files import write_world
-from pipelines.world.world import World, build_world
+from pipelines.world.sizes import KINDS
+from pipelines.world.world import DEFAULT_END, World, build_world
 
-__all__ = ["World", "build_world", "write_world"]
+__all__ = ["DEFAULT_END", "KINDS", "World", "build_world", "write_world"]
