@@ -1,0 +1,179 @@
+"""Heat maps as tables: rows of hours, columns of days or segments, so that they read on paper, phones and aloud."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.measures import add_calling_time, band_ages, build_rates
+from pipelines.exports.sentences import count, percent
+from pipelines.night import Night
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+ALL = "all"
+MIN_DIALS = 50
+N_SHADES = 9
+_NARROWEST = 0.3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text and tooltip, its shade (0 low to 8 high, None: unshaded), and whether it is too thin."""
+
+    text: str
+    title: str
+    shade: int | None
+    is_thin: bool
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A shaded table; ``low`` and ``high`` label the ends of its colour scale.
+
+    ``rows`` are pairs of a label and its cells, as many as ``columns``; None where nothing was dialled.
+    """
+
+    caption: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    low: str
+    high: str
+    has_thin: bool
+
+
+def build_observed_map(attempts: pd.DataFrame) -> HeatMap | None:
+    """Observed keyman contact rate by hour (rows) and weekday (columns), with margins; None without attempts."""
+    timed = add_calling_time(attempts)
+    columns = pd.Series(np.array(WEEKDAYS)[timed["weekday"].to_numpy()], index=timed.index)
+    return _build_rate_map("Observed keyman contact rate by hour and weekday", timed, columns, WEEKDAYS)
+
+
+def build_age_map(attempts: pd.DataFrame, customers: pd.DataFrame) -> HeatMap | None:
+    """Observed keyman contact rate by hour (rows) and age band (columns); None where no age is known.
+
+    ``attempts`` carries ``customer_row``, the position of the customer in ``customers``.
+    """
+    bands = band_ages(customers["age"])
+    present = [str(band) for band in bands.cat.categories if band != "unknown" and bool((bands == band).any())]
+    if not present or attempts.empty:
+        return None
+    columns = bands.take(attempts["customer_row"].to_numpy()).astype("str").set_axis(attempts.index)
+    return _build_rate_map("Observed keyman contact rate by hour and age", add_calling_time(attempts), columns, present)
+
+
+def build_plan_maps(night: Night) -> tuple[HeatMap, HeatMap] | None:
+    """Planned dials, and their mean p_keyman, by hour (rows) and day (columns); None when nothing is planned."""
+    if night.call_list.empty:
+        return None
+    starts = night.call_list["slot_start"]
+    firm = set(starts[night.call_list["is_firm"].astype(bool)].dt.date)
+    days = {day: _name_day(day, day in firm) for day in sorted(set(night.slots["slot_start"].dt.date))}
+    dials = pd.DataFrame(
+        {"row": starts.dt.hour, "column": starts.dt.date.map(days), "p": night.call_list["p_keyman"].astype("float64")}
+    )
+    grown = pd.concat([dials, dials.assign(row=ALL), dials.assign(column=ALL), dials.assign(row=ALL, column=ALL)])
+    cells = grown.groupby(["row", "column"])["p"].agg(n="size", value="mean").reset_index()
+    cells["title"] = [f"{percent(p)} of {count(n)} dials" for p, n in zip(cells["value"], cells["n"], strict=True)]
+    inner = (cells["row"] != ALL) & (cells["column"] != ALL)
+    cells = cells.assign(is_thin=False, text=cells["value"].map(_spell_rate), is_scaled=True)
+    counted = cells.assign(value=cells["n"].astype("float64"), text=cells["n"].map(count), is_scaled=inner)
+    columns = [*days.values(), ALL]
+    return (
+        _lay_out("Planned dials by hour and day", "hour", columns, counted, count, floor=0.0),
+        _lay_out("Expected contact rate of those dials", "hour", columns, cells, percent),
+    )
+
+
+def shade(value: float, low: float, high: float) -> int:
+    """Place a value on the scale of nine shades.
+
+    >>> [shade(v, 0.1, 0.3) for v in (0.1, 0.2, 0.3, 9.0)]
+    [0, 4, 8, 8]
+    """
+    if not high > low:
+        return N_SHADES // 2
+    return int(np.clip((value - low) / (high - low) * N_SHADES, 0, N_SHADES - 1))
+
+
+def _build_rate_map(caption: str, timed: pd.DataFrame, columns: pd.Series, order: Sequence[str]) -> HeatMap | None:
+    if timed.empty:
+        return None
+    marks = timed[["outcome", "converted"]].assign(row=timed["hour"], column=columns.to_numpy())
+    parts = [
+        build_rates(marks, ["row", "column"]),
+        build_rates(marks, ["row"]).assign(column=ALL),
+        build_rates(marks, ["column"]).assign(row=ALL),
+        build_rates(marks).assign(row=ALL, column=ALL),
+    ]
+    cells = pd.concat([part.astype({"row": "object", "column": "object"}) for part in parts], ignore_index=True)
+    is_thin = cells["attempts"] < MIN_DIALS
+    cells = cells.assign(
+        value=cells["keyman_contact_rate"],
+        text=cells["keyman_contact_rate"].map(_spell_rate),
+        is_thin=is_thin,
+        is_scaled=~is_thin,
+        title=[
+            f"{percent(rate)}: {count(hits)} contacts of {count(n)} dials"
+            for rate, hits, n in zip(
+                cells["keyman_contact_rate"], cells["keyman_contacts"], cells["attempts"], strict=True
+            )
+        ],
+    )
+    return _lay_out(caption, "hour", [*order, ALL], cells, percent)
+
+
+def _lay_out(
+    caption: str, corner: str, columns: Sequence[str], cells: pd.DataFrame, spell: Any, floor: float | None = None
+) -> HeatMap:
+    """Lay cells (row · column · value · text · title · is_thin · is_scaled) out, shaded on one scale."""
+    low, high = find_scale(cells.loc[cells["is_scaled"], "value"], floor)
+    placed = {
+        (str(cell.row), str(cell.column)): Cell(
+            str(cell.text),
+            f"{_name_row(cell.row)}, {cell.column}: {cell.title}",
+            shade(float(str(cell.value)), low, high) if cell.is_scaled else None,
+            bool(cell.is_thin),
+        )
+        for cell in cells.itertuples(index=False)
+    }
+    hours = sorted(int(row) for row in set(cells["row"]) - {ALL})
+    rows = [*range(hours[0], hours[-1] + 1), ALL]
+    return HeatMap(
+        caption,
+        corner,
+        tuple(columns),
+        tuple((_name_row(row), tuple(placed.get((str(row), column)) for column in columns)) for row in rows),
+        spell(low),
+        spell(high),
+        bool(cells["is_thin"].any()),
+    )
+
+
+def find_scale(values: pd.Series, floor: float | None = None) -> tuple[float, float]:
+    """Ends of the colour scale, never closer than 30 % of their middle, so that noise does not look like a pattern.
+
+    >>> [round(end, 3) for end in find_scale(pd.Series([0.10, 0.101]))]
+    [0.085, 0.116]
+    """
+    if values.empty:
+        return 0.0, 0.0
+    low, high = float(values.min()) if floor is None else floor, float(values.max())
+    middle = (low + high) / 2
+    if high - low >= _NARROWEST * middle:
+        return low, high
+    return middle * (1 - _NARROWEST / 2), middle * (1 + _NARROWEST / 2)
+
+
+def _spell_rate(rate: float) -> str:
+    return f"{100 * rate:.1f}"
+
+
+def _name_row(row: object) -> str:
+    return ALL if row == ALL else f"{int(str(row)):02d}:00"
+
+
+def _name_day(day: Any, is_firm: bool) -> str:
+    return f"{WEEKDAYS[day.weekday()]} {day.day}{' firm' if is_firm else ''}"

@@ -1,0 +1,120 @@
+"""``run.json``: everything that is known about a run besides its tables, in strict JSON."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.night import Night
+
+_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
+
+
+def build_record(night: Night) -> dict[str, Any]:
+    """Collect the run's facts as plain JSON values: no NaN, no infinity, no password.
+
+    Returns
+    -------
+    dict
+        run_id · run_date · as_of · is_simulated · source · staffing_mode · horizon_days · expected_contacts · gains ·
+        plan · counts (of the outputs) · inputs (fingerprint and counts) · model · stages (stage, seconds, peak_mb) ·
+        seconds · peak_mb · notes · versions · settings.
+    """
+    seconds = [stage.get("seconds") for stage in night.stages]
+    peaks = [stage.get("peak_mb") for stage in night.stages]
+    record = {
+        "run_id": night.run_id,
+        "run_date": night.as_of.date().isoformat(),
+        "as_of": night.as_of,
+        "is_simulated": night.settings.simulated,
+        "source": night.source,
+        "staffing_mode": night.staffing_mode,
+        "horizon_days": night.settings.horizon_days,
+        "expected_contacts": night.plan.get("expected_contacts"),
+        "gains": night.gains,
+        "plan": night.plan,
+        "counts": _count_outputs(night),
+        "inputs": {"fingerprint": night.fingerprint, "counts": night.report.counts},
+        "model": _describe_model(night),
+        "stages": night.stages,
+        "seconds": sum(value for value in seconds if value is not None),
+        "peak_mb": max((value for value in peaks if value is not None), default=None),
+        "notes": [*night.report.notes, *night.notes],
+        "versions": night.versions,
+        "settings": night.settings.model_dump(mode="json"),
+    }
+    plain: dict[str, Any] = as_plain(record)
+    return plain
+
+
+def spell_record(record: dict[str, Any]) -> str:
+    """Write the record as JSON text that any strict reader accepts.
+
+    Raises
+    ------
+    ValueError
+        A value is NaN or infinite.
+    """
+    return json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def as_plain(value: Any) -> Any:
+    """Turn numpy, pandas and nested values into JSON's own; NaN, NaT and infinity become None, passwords dots.
+
+    >>> as_plain({"auc": np.float32("nan"), "n": np.int64(3), "uri": "postgresql://me:secret@db/x"})
+    {'auc': None, 'n': 3, 'uri': 'postgresql://me:•••@db/x'}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [as_plain(item) for item in value]
+    if isinstance(value, pd.DataFrame):
+        return [as_plain(row) for row in value.to_dict("records")]
+    if isinstance(value, np.generic):
+        return as_plain(value.item())
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return _PASSWORD.sub(r"\1:•••@", str(value))
+
+
+def _count_outputs(night: Night) -> dict[str, Any]:
+    return {
+        "dials": len(night.call_list),
+        "firm_dials": int(night.call_list["is_firm"].astype(bool).sum()),
+        "customers_planned": int(night.call_list["customer_id"].nunique()),
+        "excluded": len(night.excluded),
+        "excluded_by_reason": dict(sorted(night.excluded["reason"].value_counts().items())),
+        "slots": len(night.staffing),
+        "rejected_rows": len(night.report.rejects),
+        "quarantined_customers": len(night.report.quarantined_customers),
+    }
+
+
+def _describe_model(night: Night) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": night.model_name,
+        "version": night.model_version,
+        "is_fitted_tonight": night.fitted is not None,
+    }
+    if night.fitted is None:
+        return described
+    fitted = night.fitted
+    return described | {
+        "features": fitted.model.feature_names,
+        "params": fitted.params,
+        "metrics": fitted.metrics,
+        "rivals": fitted.rivals,
+        "calibration": fitted.calibration,
+        "importance": fitted.importance,
+        "seconds": fitted.seconds,
+    }

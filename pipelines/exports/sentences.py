@@ -1,0 +1,199 @@
+"""What the report says in words: short, plain, and no stronger than the numbers behind it."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from features.slots import SLOT_FEATURES
+from pipelines.night import Night
+
+GAIN_MEANINGS = {
+    "timing": "The same customers and the same number of dials; only the slots move.",
+    "list": "Who is called, at the same times.",
+    "staffing": "Seats moved to other hours (1.00 when the staffing is fixed).",
+    "total": "Timing × list × staffing.",
+}
+EXCLUDED_MEANINGS = {
+    "quarantined": "the customer's row was rejected, so nothing is known for sure",
+    "do_not_call": "asked not to be called, or the mark cannot be read",
+    "refused": "has refused; calling on is unlawful",
+    "wrong_number": "the number belongs to somebody else",
+    "contacted": "reached since being listed",
+    "attempt_cap": "dialled as often as a listing allows",
+    "no_lawful_slot": "no slot of the horizon is allowed for them",
+    "no_capacity": "no place was left; a better use was found for each",
+}
+_WEAK_AUC = 0.55
+_WEAK_STEP = 0.01
+
+
+def count(number: float) -> str:
+    """Spell a count with thousands apart, or "–" when unknown.
+
+    >>> count(84211.6)
+    '84,212'
+    """
+    return f"{number:,.0f}" if _is_known(number) else "–"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Spell a share in [0, 1] as a percentage that no line break divides.
+
+    >>> percent(0.1234).split("\N{NO-BREAK SPACE}")
+    ['12.3', '%']
+    """
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%" if _is_known(share) else "–"
+
+
+def decimal(number: float, digits: int = 2) -> str:
+    """Spell a number with fixed decimals, or "–" when unknown.
+
+    >>> decimal(1.2049), decimal(float("nan"))
+    ('1.20', '–')
+    """
+    return f"{number:,.{digits}f}" if _is_known(number) else "–"
+
+
+def judge_gain(gain: dict[str, Any]) -> str:
+    """Say which side of 1.0 a gain's interval lies on: "gain", "loss", "none" (it holds 1.0) or "unknown".
+
+    >>> judge_gain({"ratio": 1.02, "low": 0.98, "high": 1.06, "basis": "model"})
+    'none'
+    """
+    if not all(_is_known(gain.get(key)) for key in ("ratio", "low", "high")):
+        return "unknown"
+    low, high = gain["low"], gain["high"]
+    if low <= 1.0 <= high:
+        return "none"
+    return "gain" if low > 1.0 else "loss"
+
+
+def build_headline(night: Night) -> str:
+    """Say how many dials are planned, and what they are expected to bring."""
+    n_dials = len(night.call_list)
+    if not n_dials:
+        return "No dial is planned: nobody on the list can lawfully be called in the slots there are."
+    contacts = night.plan.get("expected_contacts", math.nan)
+    people = night.call_list["customer_id"].nunique()
+    return (
+        f"{count(n_dials)} dials to {count(people)} customers are expected to bring {count(contacts)} keyman contacts: "
+        f"{percent(contacts / n_dials)} of dials."
+    )
+
+
+def build_comparison(night: Night) -> str:
+    """Say how that stands against the historical way of filling the same places; no gain is said plainly."""
+    gain = night.gains.get("total", {})
+    verdict = judge_gain(gain)
+    if verdict == "unknown" or night.call_list.empty:
+        return "How that stands against the historical way could not be measured tonight."
+    between = f"the 90 % interval runs from {decimal(gain['low'])} to {decimal(gain['high'])}"
+    if verdict == "none":
+        shown = f"the ratio is {decimal(gain['ratio'])} and {between}, holding 1.0"
+        return f"No gain over the historical way is shown: {shown}."
+    past = night.plan.get("expected_contacts", math.nan) / gain["ratio"]
+    against = f"Filling the same places the historical way would bring about {count(past)}"
+    if verdict == "loss":
+        worse = f"the plan does worse, {decimal(gain['ratio'])} times as many; {between}"
+        return f"{against}: {worse}. Do not use it before you know why."
+    return f"{against}: the plan brings {decimal(gain['ratio'])} times as many; {between}."
+
+
+def build_basis(gains: dict[str, dict[str, Any]]) -> str:
+    """Say how the gains are known, and how far that can be trusted."""
+    bases = sorted({str(gain.get("basis")) for gain in gains.values() if gain.get("basis")})
+    if bases == ["model"]:
+        return (
+            "Basis: the model. The given places were filled as the log filled them, in simulation, and compared with "
+            "the plan. That is an estimate, not a measurement: only an experiment with a control group can prove it."
+        )
+    if bases == ["experiment"]:
+        return "Basis: an experiment. Posted outcomes of the arms control and plan were compared."
+    return f"Basis: {', '.join(bases)}." if bases else "Basis: not stated."
+
+
+def build_gain_remarks(gains: dict[str, dict[str, Any]]) -> list[str]:
+    """Name every part whose interval holds 1.0 or lies below it, so that nobody reads a bar as a promise."""
+    remarks = []
+    for name in ("timing", "list", "staffing"):
+        gain = gains.get(name, {})
+        if judge_gain(gain) == "none" and not gain["low"] == gain["high"] == 1.0:
+            remarks.append(f"{name.capitalize()} shows no gain of its own: its interval holds 1.0.")
+        elif judge_gain(gain) == "loss":
+            remarks.append(f"{name.capitalize()} costs contacts: its whole interval lies below 1.0.")
+    return remarks
+
+
+def build_winner(rivals: pd.DataFrame, fold: str) -> str:
+    """Say which rival predicts a fold best by log loss, and how far ahead of the next and of the overall rate."""
+    judged = rivals[rivals["fold"] == fold].dropna(subset=["log_loss"]).sort_values("log_loss", kind="stable")
+    if judged.empty:
+        return f"On the {fold} fold nothing could be judged."
+    best, others = judged.iloc[0], judged.iloc[1:]
+    measures = f"log loss {decimal(best['log_loss'], 4)}, AUC {decimal(best['auc'], 3)}"
+    said = f"On the {fold} fold {best['rival']} predicts best ({measures})"
+    if others.empty:
+        return f"{said}; it had no rival."
+    following = others.iloc[0]
+    ahead = 1 - best["log_loss"] / following["log_loss"]
+    said += f", {percent(ahead, 2)} ahead of {following['rival']}"
+    overall = others[others["rival"] == "overall rate"]
+    if not overall.empty and following["rival"] != "overall rate":
+        said += f" and {percent(1 - best['log_loss'] / overall['log_loss'].iloc[0], 2)} ahead of the overall rate"
+    return f"{said}."
+
+
+def build_timing_honesty(rivals: pd.DataFrame) -> list[str]:
+    """Say how little segment and slot explain, and how little the model does, where that is so.
+
+    AUC of the forward fold: 0.5 is a toss of a coin, which is also what one overall rate for everyone scores.
+    """
+    forward = rivals[rivals["fold"] == "forward"].set_index("rival")["auc"].dropna()
+    said = []
+    table = forward.get("segment table")
+    if table is not None and table < _WEAK_AUC:
+        said.append(
+            "Time alone explains little here: a table of segment × slot, the reference case's method, orders dials "
+            f"with an AUC of {decimal(table, 3)}, where 0.5 is a toss of a coin."
+        )
+    best = forward.max() if len(forward) else math.nan
+    if best < _WEAK_AUC:
+        said.append(
+            f"No model tells much here: the best AUC is {decimal(best, 3)}. Expect little from any list made of "
+            "these data."
+        )
+    elif table is not None and best - table > _WEAK_STEP:
+        said.append(
+            "Who is called, and how they answered before, carries more: with their history the best AUC is "
+            f"{decimal(best, 3)}."
+        )
+    return said
+
+
+def build_time_share(importance: pd.DataFrame) -> str:
+    """Say how much of the model's gain comes from the slot itself."""
+    share = importance.loc[importance["feature"].isin(SLOT_FEATURES), "gain_share"].sum()
+    return f"Features of the slot itself (hour, weekday, calendar) bring {percent(share)} of what the trees gain."
+
+
+def build_best_hour(rates: pd.DataFrame) -> str:
+    """Say how far the best hour stands above the mean, beside what published logs show.
+
+    ``rates`` has one row per hour: hour · attempts · keyman_contacts · keyman_contact_rate. Hours under 50 dials are
+    left out.
+    """
+    solid = rates[rates["attempts"] >= 50]
+    mean = rates["keyman_contacts"].sum() / max(rates["attempts"].sum(), 1)
+    if solid.empty or not mean:
+        return "No hour has enough dials to be compared."
+    best = solid.sort_values("keyman_contact_rate", ascending=False, kind="stable").iloc[0]
+    return (
+        f"The best hour in the log, {int(best['hour']):02d}:00, stands at "
+        f"{decimal(best['keyman_contact_rate'] / mean)} times the mean; published logs of millions of calls show 1.07 "
+        "to 1.15."
+    )
+
+
+def _is_known(number: Any) -> bool:
+    return number is not None and math.isfinite(number)

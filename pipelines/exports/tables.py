@@ -1,0 +1,115 @@
+"""The tables of a run as files: columns and types are a contract that diallers and spreadsheets rely on."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.quarantine import REJECT_COLUMNS
+from pipelines.night import Night
+
+EXCLUDED_COLUMNS = ("customer_id", "reason")
+STAFFING_COLUMNS = (
+    "slot_start",
+    "dials_given",
+    "dials_recommended",
+    "agents_recommended",
+    "seat_price",
+    "expected_contacts",
+    "hint",
+)
+# A cell that starts with one of these is a formula to a spreadsheet; Japanese Excel takes full-width ones too.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def call_list_schema(timezone: str) -> pa.Schema:
+    """Columns and types of ``call_list.parquet``; the zone of ``slot_start`` is the centre's.
+
+    >>> call_list_schema("Asia/Tokyo").field("slot_start").type
+    TimestampType(timestamp[us, tz=Asia/Tokyo])
+    """
+    fields: dict[str, pa.DataType] = {
+        "run_date": pa.date32(),
+        "slot_start": pa.timestamp("us", tz=timezone),
+        "rank": pa.int32(),
+        "customer_id": pa.string(),
+        "p_keyman": pa.float32(),
+        "attempt_number": pa.int32(),
+        "value": pa.float64(),
+        "is_firm": pa.bool_(),
+        "arm": pa.string(),
+        "propensity": pa.float64(),
+        "reason": pa.string(),
+        "allowed_because": pa.string(),
+    }
+    return pa.schema(fields)
+
+
+def write_call_list(night: Night, folder: Path) -> None:
+    """Write ``call_list.parquet`` and ``call_list.csv``: the same rows in the same order, one per planned dial."""
+    zone = night.settings.timezone
+    schema = call_list_schema(zone)
+    rows = night.call_list.assign(
+        run_date=night.as_of.date(),
+        slot_start=_in_zone(night.call_list["slot_start"], zone),
+        customer_id=night.call_list["customer_id"].astype("str"),
+    )
+    table = pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+    pq.write_table(table, folder / "call_list.parquet", compression="zstd")
+    write_csv(rows[schema.names], folder / "call_list.csv")
+
+
+def write_excluded(night: Night, folder: Path) -> None:
+    """Write ``excluded.csv``: customer_id · reason, one row per listed customer who is not in the list."""
+    write_csv(night.excluded[list(EXCLUDED_COLUMNS)], folder / "excluded.csv")
+
+
+def write_staffing(night: Night, folder: Path) -> None:
+    """Write ``staffing.csv``: one row per slot, given against recommended, with seat price and hint."""
+    rows = night.staffing[list(STAFFING_COLUMNS)]
+    write_csv(rows.assign(slot_start=_in_zone(rows["slot_start"], night.settings.timezone)), folder / "staffing.csv")
+
+
+def write_rejects(rejects: pd.DataFrame, folder: Path) -> None:
+    """Write ``rejects.csv`` (table · row · column · value · reason) into ``folder``, which is made; even when empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(rejects[list(REJECT_COLUMNS)], folder / "rejects.csv")
+
+
+def write_csv(frame: pd.DataFrame, file: Path) -> None:
+    r"""Write UTF-8 with a byte order mark, so that Japanese Excel reads it, and with no cell that can run.
+
+    Text that starts with ``= + - @``, their full-width forms, a tab or a line break gets a ``'`` in front, in every
+    text column, ids too: strip one leading ``'`` when reading back. Times are ISO 8601 with their offset; shares and
+    other fractions have six decimals; ``value`` is written in full. Lines end in CR LF (RFC 4180), without which a lone
+    CR inside a text would not be quoted and would break its row.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "x.csv"
+    >>> write_csv(pd.DataFrame({"customer_id": ["=1+1", "C7"], "p_keyman": [0.25, 1 / 3]}), file)
+    >>> file.read_text(encoding="utf-8-sig").split()
+    ['customer_id,p_keyman', "'=1+1,0.250000", 'C7,0.333333']
+    """
+    written = frame.assign(**{name: _as_cells(frame[name]) for name in frame.columns})
+    written.to_csv(file, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+
+
+def _as_cells(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        spelled = {instant: instant.isoformat(timespec="seconds") for instant in column.dropna().unique()}
+        return column.map(spelled)
+    if pd.api.types.is_float_dtype(column) and column.name != "value":
+        return column.map("{:.6f}".format, na_action="ignore")
+    if pd.api.types.is_string_dtype(column) or column.dtype == "object":
+        return _defuse(column)
+    return column
+
+
+def _defuse(column: pd.Series) -> pd.Series:
+    risky = column.astype("str").str.startswith(FORMULA_STARTS).fillna(False).astype(bool)
+    return column.mask(risky, "'" + column.astype("str")) if risky.any() else column
+
+
+def _in_zone(instants: pd.Series, zone: str) -> pd.Series:
+    return pd.to_datetime(instants, utc=True).dt.tz_convert(zone).dt.as_unit("us")

@@ -1,0 +1,399 @@
+"""The report: honest words, shaded tables and drawings in one offline page."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs.settings import Settings
+from features.contracts import CheckReport, Tables
+from features.slots import build_slots
+from models.contact.fitting import FittedNight
+from models.contact.model import ContactModel
+from pipelines.exports import build_report, sentences
+from pipelines.exports.heatmaps import build_plan_maps
+from pipelines.exports.segments import build_segments
+from pipelines.night import Night
+
+ZONE = "Asia/Tokyo"
+AS_OF = pd.Timestamp("2026-11-02", tz=ZONE).as_unit("us")
+HOURS = range(9, 21)
+GAINS = {
+    "timing": {"ratio": 1.043, "low": 0.991, "high": 1.094, "basis": "model"},
+    "list": {"ratio": 1.212, "low": 1.171, "high": 1.258, "basis": "model"},
+    "staffing": {"ratio": 1.0, "low": 1.0, "high": 1.0, "basis": "model"},
+    "total": {"ratio": 1.264, "low": 1.19, "high": 1.338, "basis": "model"},
+}
+
+
+def _build_tables(n_customers: int, n_attempts: int, rng: np.random.Generator) -> Tables:
+    customers = pd.DataFrame(
+        {
+            "customer_id": [f"C{i:06d}" for i in range(n_customers)],
+            "age": rng.normal(45, 16, n_customers).clip(18, 92).astype("float32"),
+            "gender": rng.choice(["male", "female"], n_customers),
+            "region": rng.choice(
+                ["東京都", "大阪府", "北海道", "沖縄県", "愛知県", "福岡県"],
+                n_customers,
+                p=[0.4, 0.2, 0.1, 0.05, 0.15, 0.1],
+            ),
+            "phone": [f"090{i:08d}" for i in range(n_customers)],
+            "listed": True,
+        }
+    )
+    rows = rng.integers(0, n_customers, n_attempts).astype("int32")
+    hour = rng.choice(np.array([*HOURS]), n_attempts, p=np.array([9, 10, 10, 9, 9, 9, 9, 9, 9, 8, 7, 2]) / 100)
+    day = rng.integers(1, 61, n_attempts)
+    at = AS_OF - pd.to_timedelta(day, unit="D") + pd.to_timedelta(hour, unit="h")
+    p = 0.10 + 0.03 * (hour >= 17) + 0.02 * (at.day_of_week >= 5) + 0.0015 * (customers["age"].to_numpy()[rows] - 45)
+    outcome = np.where(
+        rng.random(n_attempts) < p, "keyman_contact", rng.choice(["no_answer", "third_party"], n_attempts)
+    )
+    attempts = pd.DataFrame(
+        {
+            "attempt_id": np.arange(n_attempts).astype("str"),
+            "customer_row": rows,
+            "attempted_at": at,
+            "outcome": outcome,
+            "converted": (outcome == "keyman_contact") & (rng.random(n_attempts) < 0.1),
+        }
+    )
+    held = pd.DataFrame({"customer_row": np.array([], dtype="int32")})
+    return Tables(customers, attempts.sort_values("attempted_at", ignore_index=True), None, None, held)
+
+
+def _build_plan(slots: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    n_slots = len(slots)
+    given = np.where(slots["hour"] < 17, 60, 35)
+    slot_row = np.repeat(np.arange(n_slots), given)
+    rank = np.concatenate([np.arange(1, n + 1) for n in given])
+    start = slots["slot_start"].to_numpy()[slot_row]
+    starts = pd.Series(
+        pd.DatetimeIndex(start).tz_localize("UTC").tz_convert(ZONE) if start.dtype.kind == "M" else start
+    )
+    is_firm = (starts.dt.date == AS_OF.date()).to_numpy()
+    call_list = pd.DataFrame(
+        {
+            "run_date": AS_OF.date(),
+            "slot_start": starts,
+            "rank": rank,
+            "customer_id": [f"C{i:06d}" for i in rng.permutation(len(rank))],
+            "p_keyman": (0.2 * np.exp(-rank / 60) + 0.02 * (slots["hour"].to_numpy()[slot_row] >= 17)).astype(
+                "float32"
+            ),
+            "attempt_number": rng.integers(1, 11, len(rank)),
+            "value": 1.0,
+            "is_firm": is_firm,
+            "arm": "plan",
+            "propensity": 1.0,
+            "reason": np.where(is_firm, "answered twice in the evening; never tried on a Monday", None),
+            "allowed_because": "house 1 · jp-telecom 2026-04 · jp-sales 2026-04",
+        }
+    )
+    price = 0.6 + 0.5 * np.sin((slots["hour"].to_numpy() - 9) / 11 * 3.1) ** 3 + 0.25 * (slots["hour"].to_numpy() >= 17)
+    recommended = np.where(price > 1.0, given + 12, given - 7)
+    staffing = pd.DataFrame(
+        {
+            "slot_start": slots["slot_start"],
+            "dials_given": given,
+            "dials_recommended": recommended,
+            "agents_recommended": recommended / 12,
+            "seat_price": price,
+            "expected_contacts": given * 0.13,
+            "hint": np.where(price > 1.0, "add_seats", np.where(price < 0.62, "training", "hold")),
+        }
+    )
+    return call_list, staffing
+
+
+def _build_fitted() -> FittedNight:
+    scores = {
+        "overall rate": (0.3651, 0.5),
+        "segment table": (0.3634, 0.531),
+        "logistic regression": (0.3575, 0.602),
+        "LightGBM": (0.3512, 0.641),
+    }
+    rivals = pd.DataFrame(
+        [
+            {"rival": rival, "fold": fold, "n_rows": 9210, "n_contacts": 1103, "log_loss": loss + shift, "auc": auc,
+             "brier": 0.1052, "calibration_error": 0.0061, "lift_top_tenth": 1 + 4 * (auc - 0.5)}
+            for fold, shift in (("forward", 0.0), ("unseen customers", 0.002))
+            for rival, (loss, auc) in scores.items()
+        ]
+    )  # fmt: skip
+    p = np.linspace(0.04, 0.28, 10)
+    calibration = pd.DataFrame({"fold": "forward", "n": 921, "p_mean": p, "contact_rate": p + 0.012 * np.sin(20 * p)})
+    names = ["person_rate", "days_since_last", "failures", "age", "hour", "region", "weekday", "week_of_month"]
+    importance = pd.DataFrame({"feature": names, "gain_share": np.array([38, 21, 14, 9, 8, 5, 3, 2]) / 100})
+    model = ContactModel(cast(Any, None), "", cast(Any, None), ("age", "gender", "region"))
+    return FittedNight(model, rivals, calibration, importance, {"n_leaves": 15}, {"auc": 0.641}, {"fit": 12.5})
+
+
+def _build_night() -> Night:
+    rng = np.random.default_rng(7)
+    settings = Settings(simulated=True)
+    starts = pd.DatetimeIndex([AS_OF + pd.Timedelta(days=d, hours=h) for d in range(7) for h in HOURS])
+    slots = build_slots(starts, settings)
+    call_list, staffing = _build_plan(slots, rng)
+    reasons = np.repeat(
+        ["no_capacity", "attempt_cap", "contacted", "do_not_call", "refused", "quarantined"], [900, 320, 210, 88, 40, 3]
+    )
+    excluded = pd.DataFrame({"customer_id": [f"X{i}" for i in range(len(reasons))], "reason": reasons})
+    rejects = pd.DataFrame(
+        {
+            "table": "call_attempts",
+            "row": [88, 90],
+            "column": "attempted_at",
+            "value": ["2026-13-01", "x"],
+            "reason": "no time",
+        }
+    )
+    report = CheckReport(
+        rejects, ("X9",), {"call_attempts_read": 40_012, "customers_read": 9_000}, ("12 attempts were ignored",)
+    )
+    return Night(
+        run_id="20261102-0a1b2c3d",
+        as_of=AS_OF,
+        source="sample world",
+        fingerprint={"customers": "ab" * 32},
+        settings=settings,
+        staffing_mode="fixed",
+        tables=_build_tables(5_000, 15_000, rng),
+        report=report,
+        slots=slots,
+        call_list=call_list,
+        excluded=excluded,
+        staffing=staffing,
+        gains=GAINS,
+        plan={"upper_bound": 612.0, "gap": 0.0015, "expected_contacts": 594.2, "n_dials": float(len(call_list))},
+        fitted=_build_fitted(),
+        model_name="contact",
+        model_version="3",
+        stages=(
+            {"stage": "read", "seconds": 1.2, "peak_mb": 310.0},
+            {"stage": "fit", "seconds": 14.0, "peak_mb": 900.0},
+        ),
+        versions={"pandas": "3.1.1"},
+        notes=("The horizon holds one public holiday.",),
+    )
+
+
+@pytest.fixture(scope="module")
+def night() -> Night:
+    return _build_night()
+
+
+@pytest.fixture(scope="module")
+def page(night: Night) -> str:
+    return build_report(night)
+
+
+class _Outline(HTMLParser):
+    """What a page is made of: tags with attributes, and its visible text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def _plain(sentence: str) -> str:
+    return sentence.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _read(night: Night) -> str:
+    return _Outline(build_report(night)).text
+
+
+def test_the_page_is_well_formed_and_its_sections_come_in_the_agreed_order(page: str) -> None:
+    outline = _Outline(page)
+    assert outline.open == []
+    ids = [attributes.get("id") for tag, attributes in outline.tags if tag == "h2"]
+    assert ids == ["gains", "log", "plan", "list", "excluded", "staffing", "models", "card", "run"]
+    links = [attributes["href"] for tag, attributes in outline.tags if tag == "a"]
+    assert links == [f"#{id_}" for id_ in ids]
+
+
+def test_the_page_names_no_outside_address_and_runs_no_script(page: str) -> None:
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", page, re.IGNORECASE)
+    outline = _Outline(page)
+    assert not {tag for tag, _ in outline.tags} & {"script", "iframe", "img", "object", "embed", "form"}
+    for _, attributes in outline.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:,"))
+    assert any((attributes.get("content") or "").startswith("default-src 'none'") for _, attributes in outline.tags)
+
+
+def test_a_region_named_like_a_script_is_shown_and_never_run(night: Night) -> None:
+    evil = '<script>alert("x")</script>'
+    customers = night.tables.customers.assign(region=evil)
+    call_list = night.call_list.assign(customer_id=evil, reason="<img src=x onerror=y>")
+    gains = {**GAINS, "timing": {**GAINS["timing"], "basis": "<b>model</b>"}}
+    tables = replace(night.tables, customers=customers)
+    page = build_report(replace(night, tables=tables, call_list=call_list, gains=gains, notes=(evil,)))
+    outline = _Outline(page)
+    assert not {tag for tag, _ in outline.tags} & {"script", "img"}
+    assert "&lt;script&gt;" in page
+    assert "<b>model" not in page
+
+
+def test_phone_numbers_never_reach_the_page(page: str) -> None:
+    assert not re.search(r"090\d{8}", page)
+
+
+def test_the_same_night_gives_the_same_page(night: Night, page: str) -> None:
+    assert build_report(night) == page
+
+
+def test_every_table_has_a_caption_and_every_drawing_a_spoken_name(page: str) -> None:
+    tags = _Outline(page).tags
+    assert sum(tag == "table" for tag, _ in tags) == sum(tag == "caption" for tag, _ in tags) > 10
+    drawings = [attributes for tag, attributes in tags if tag == "svg"]
+    assert len(drawings) == 5
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in drawings)
+
+
+def test_simulated_data_are_announced_loudly_and_real_data_are_not(night: Night, page: str) -> None:
+    assert "Simulated data." in _Outline(page).text
+    real = _read(replace(night, settings=Settings(simulated=False)))
+    assert "imulated" not in real.replace("in simulation", "")
+
+
+def test_the_headline_states_dials_contacts_rate_and_the_historical_way(night: Night) -> None:
+    assert _plain(sentences.build_headline(night)) == (
+        "4,340 dials to 4,340 customers are expected to bring 594 keyman contacts: 13.7 % of dials."
+    )
+    assert sentences.build_comparison(night) == (
+        "Filling the same places the historical way would bring about 470: the plan brings 1.26 times as many; "
+        "the 90 % interval runs from 1.19 to 1.34."
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "verdict", "said"),
+    [
+        (1.02, 0.97, 1.07, "none", "No gain over the historical way is shown"),
+        (1.0, 1.0, 1.0, "none", "No gain over the historical way is shown"),
+        (0.9, 0.85, 0.97, "loss", "the plan does worse, 0.90 times as many"),
+        (1.2, 1.01, 1.4, "gain", "the plan brings 1.20 times as many"),
+        (float("nan"), 1.0, 1.1, "unknown", "could not be measured"),
+        (None, None, None, "unknown", "could not be measured"),
+    ],
+)
+def test_a_gain_is_claimed_only_where_its_interval_lies_above_one(
+    night: Night, ratio: float, low: float, high: float, verdict: str, said: str
+) -> None:
+    total = {"ratio": ratio, "low": low, "high": high, "basis": "model"}
+    judged = replace(night, gains={**GAINS, "total": total})
+    assert sentences.judge_gain(total) == verdict
+    assert said in sentences.build_comparison(judged)
+    assert said in _read(judged)
+
+
+def test_the_basis_of_the_gains_is_told_apart_from_a_measurement() -> None:
+    measured = {name: {**gain, "basis": "experiment"} for name, gain in GAINS.items()}
+    assert "only an experiment with a control group can prove it" in sentences.build_basis(GAINS)
+    assert "Basis: an experiment." in sentences.build_basis(measured)
+    assert sentences.build_basis({}) == "Basis: not stated."
+    assert sentences.build_gain_remarks(GAINS) == ["Timing shows no gain of its own: its interval holds 1.0."]
+
+
+def test_the_page_says_how_little_time_alone_explains(night: Night) -> None:
+    assert night.fitted is not None
+    said = sentences.build_timing_honesty(night.fitted.rivals)
+    assert "AUC of 0.531" in said[0]
+    assert "the best AUC is 0.641" in said[1]
+    blind = sentences.build_timing_honesty(night.fitted.rivals.assign(auc=0.505))
+    assert "No model tells much here: the best AUC is 0.505" in blind[1]
+    telling = night.fitted.rivals.assign(auc=lambda rows: rows["auc"] + 0.1)
+    assert not any("Time alone" in sentence for sentence in sentences.build_timing_honesty(telling))
+
+
+def test_the_winner_is_the_rival_of_smallest_log_loss_and_its_lead_is_told(night: Night) -> None:
+    assert night.fitted is not None
+    rivals = night.fitted.rivals
+    assert _plain(sentences.build_winner(rivals, "forward")) == (
+        "On the forward fold LightGBM predicts best (log loss 0.3512, AUC 0.641), 1.76 % ahead of logistic regression "
+        "and 3.81 % ahead of the overall rate."
+    )
+    assert "overall rate predicts best" in sentences.build_winner(rivals.assign(log_loss=rivals["auc"]), "forward")
+    assert "nothing could be judged" in sentences.build_winner(rivals.assign(log_loss=np.nan), "forward")
+
+
+def test_features_of_the_slot_are_summed_into_one_share(night: Night) -> None:
+    assert night.fitted is not None
+    assert "bring 13.0 %" in _plain(sentences.build_time_share(night.fitted.importance))
+
+
+def test_a_night_without_a_fit_names_the_champion_that_was_used(night: Night) -> None:
+    text = _read(replace(night, fitted=None))
+    assert "No model was fitted tonight: the champion of an earlier night, contact version 3" in text
+    assert "log loss" not in text
+
+
+def test_an_empty_list_and_no_exclusions_still_make_a_page(night: Night) -> None:
+    text = _read(replace(night, call_list=night.call_list.head(0), excluded=night.excluded.head(0), gains={}, plan={}))
+    assert "No dial is planned" in text
+    assert "Nobody: every listed customer is in the list." in text
+    assert "No gain was measured tonight." in text
+
+
+def test_a_source_without_age_gender_or_region_says_so(night: Night) -> None:
+    nothing = pd.Series([None] * len(night.tables.customers), dtype="str")
+    bare = night.tables.customers.assign(age=np.float32("nan"), gender=nothing, region=nothing)
+    text = _read(replace(night, tables=replace(night.tables, customers=bare)))
+    assert "The source has no age, gender, region or other text attribute" in text
+    assert "hour and age" not in text
+
+
+def test_planned_cells_add_up_to_the_dials_of_the_list(night: Night) -> None:
+    maps = build_plan_maps(night)
+    assert maps is not None
+    counted = maps[0]
+    inner = [cell for name, cells in counted.rows if name != "all" for cell in cells[:-1] if cell is not None]
+    assert sum(int(cell.text) for cell in inner) == len(night.call_list)
+    corner = counted.rows[-1][1][-1]
+    assert corner is not None
+    assert corner.text == f"{len(night.call_list):,}"
+    assert counted.columns[0] == "Mon 2 firm"
+    assert "firm" not in counted.columns[1]
+
+
+def test_segments_show_their_most_dialled_levels_inside_one_track(night: Night) -> None:
+    gender, region = build_segments(night)
+    assert [segment.column for segment in (gender, region)] == ["gender", "region"]
+    assert region.levels[0].name == "東京都"
+    assert sum(level.attempts for level in gender.levels) == len(night.tables.call_attempts)
+    assert (gender.low, gender.high) == (region.low, region.high)
+    for level in (*gender.levels, *region.levels):
+        assert 0 <= level.left <= level.dot <= level.left + level.width <= 100.1
+
+
+def test_levels_beyond_the_first_ten_are_counted_and_not_drawn(night: Night) -> None:
+    many = (night.tables.customers.index % 14).astype("str")
+    customers = night.tables.customers.assign(region=many)
+    region = build_segments(replace(night, tables=replace(night.tables, customers=customers)))[1]
+    assert (len(region.levels), region.n_more) == (10, 4)
