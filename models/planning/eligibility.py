@@ -1,0 +1,327 @@
+"""Who may be called, in which slots, and how often still: DESIGN section 3 and the rule packs, vectorised."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from configs.settings import Settings
+from features.contracts import Tables
+from features.outcomes import CONTACT, WRONG_NUMBER
+from models.planning.rules import RulePack, Rules, combine_packs
+
+HOUR_US = 3_600_000_000
+NEVER = np.iinfo(np.int64).min  # also what pandas writes for NaT
+REASONS = ("do_not_call", "refused", "wrong_number", "contacted", "attempt_cap")
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class DialLimits:
+    """What decides whether one more dial fits beside the dials already made or planned to the same phone.
+
+    Attributes
+    ----------
+    zone_names : tuple of str
+        Time zones in use, the centre's first.
+    zone_row : int64 array of shape (n_eligible,)
+        Row of ``local_day`` that holds for the customer.
+    local_day : int64 array of shape (n_zones, n_slots)
+        Calendar day of each slot in each zone, counted from 1970-01-01; row 0 is the centre's zone.
+    slot_start_us : int64 array of shape (n_slots,)
+        Starts of the slots, microseconds since 1970-01-01 UTC.
+    slot_us : int
+        Length of a slot in microseconds.
+    rolling_us, rolling_max : int64 arrays of shape (n_rolling,)
+        Length of each rolling window and most dials in it; empty when no pack has one.
+    past_start : int64 array of shape (n_phones + 1,)
+        ``past_us[past_start[g]:past_start[g + 1]]`` are the past dials of phone ``g`` that a window can still see.
+    past_us : int64 array
+        Times of those dials, each phone's in rising order.
+    """
+
+    zone_names: tuple[str, ...]
+    zone_row: IntArray
+    local_day: IntArray
+    slot_start_us: IntArray
+    slot_us: int
+    rolling_us: IntArray
+    rolling_max: IntArray
+    past_start: IntArray
+    past_us: IntArray
+
+
+@dataclass(frozen=True)
+class Eligibility:
+    """Who is out and why, and what those who are in may still receive.
+
+    Attributes
+    ----------
+    excluded : DataFrame
+        customer_row · reason: listed customers who are barred, with the first of ``REASONS`` that applies.
+    eligible_rows : int64 array of shape (n_eligible,)
+        customer_row of those who may be dialled, rising.
+    attempt_number : int64 array of shape (n_eligible,)
+        Dials of the current listing so far, those to customers with the same phone included.
+    attempts_left : int64 array of shape (n_eligible,)
+        Dials left under the cap, per phone, at least 1.
+    lawful : bool array of shape (n_eligible, n_slots)
+        Whether a dial in the slot breaks no rule, given the past; planned dials are weighed by ``limits``.
+    phone_group : int64 array of shape (n_eligible,)
+        The same number is the same phone, 0 to n_phones - 1.
+    limits : DialLimits
+        For the planner: days and rolling windows.
+    """
+
+    excluded: pd.DataFrame
+    eligible_rows: IntArray
+    attempt_number: IntArray
+    attempts_left: IntArray
+    lawful: BoolArray
+    phone_group: IntArray
+    limits: DialLimits
+
+
+@dataclass(frozen=True)
+class _Past:
+    """Every dial before ``as_of``, good rows and rejected ones: customer_row, microseconds, and what it said."""
+
+    row: IntArray
+    at_us: IntArray
+    is_contact: BoolArray
+    is_refusal: BoolArray
+    is_wrong_number: BoolArray
+    is_held: BoolArray
+
+
+def find_eligible(
+    tables: Tables, slots: pd.DataFrame, as_of: pd.Timestamp, packs: Sequence[RulePack], settings: Settings
+) -> Eligibility:
+    """Decide for every listed customer whether and when they may be called.
+
+    A rejected attempt counts as well, and one without a readable time as if made just before ``as_of``; a rejected
+    contact never sets the attempt count back. A refusal and a wrong number are a person's and bar that customer alone;
+    attempts are the phone's, so customers who share a number share cap, day, rolling windows and quiet days.
+    A time zone that nobody knows could be any zone, and no slot is lawful in all of them.
+
+    Parameters
+    ----------
+    tables
+        Checked tables.
+    slots
+        ``slot_start`` of every slot of the plan, sorted.
+    as_of
+        Attempts at or after it are unknown.
+
+    Returns
+    -------
+    Eligibility
+        Unlisted customers appear nowhere in it.
+    """
+    rules = combine_packs(packs, settings.planning.max_attempts)
+    past = _gather_past(tables, as_of)
+    customers = tables.customers
+    phone = _number_phones(customers["phone"], settings.country)
+    attempts_so_far = _count_attempts(customers, past, phone)
+    reasons = _find_reasons(customers, past, attempts_so_far, rules.max_attempts)
+    listed = customers["listed"].to_numpy(dtype=bool)
+    excluded_rows = np.flatnonzero(listed & (reasons >= 0))
+    rows = np.flatnonzero(listed & (reasons < 0))
+    phone_group = pd.factorize(phone[rows])[0].astype(np.int64)
+    limits, windows = _describe_limits(customers["timezone"].iloc[rows], slots, rules, settings)
+    lawful = windows[limits.zone_row]
+    _forbid_by_past(lawful, past, phone, rows, limits, rules)
+    return Eligibility(
+        excluded=pd.DataFrame({"customer_row": excluded_rows, "reason": np.array(REASONS)[reasons[excluded_rows]]}),
+        eligible_rows=rows,
+        attempt_number=attempts_so_far[rows],
+        attempts_left=rules.max_attempts - attempts_so_far[rows],
+        lawful=lawful,
+        phone_group=phone_group,
+        limits=_add_past(limits, past, phone, rows, phone_group),
+    )
+
+
+def _microseconds(times: pd.Series) -> IntArray:
+    return pd.DatetimeIndex(times).as_unit("us").asi8
+
+
+def _gather_past(tables: Tables, as_of: pd.Timestamp) -> _Past:
+    good, held = tables.call_attempts, tables.held_attempts
+    now_us = as_of.as_unit("us").value
+    at_us = np.concatenate([_microseconds(good["attempted_at"]), _microseconds(held["attempted_at"])])
+    at_us = np.where(at_us == NEVER, now_us - 1, at_us)
+    outcome = pd.concat([good["outcome"], held["outcome"]], ignore_index=True)
+    known = at_us < now_us
+    return _Past(
+        row=np.concatenate([good["customer_row"], held["customer_row"]]).astype(np.int64)[known],
+        at_us=at_us[known],
+        is_contact=(outcome == CONTACT).fillna(False).to_numpy(dtype=bool)[known],
+        is_refusal=np.concatenate([good["refused"], held["refused"]]).astype(bool)[known],
+        is_wrong_number=(outcome == WRONG_NUMBER).fillna(False).to_numpy(dtype=bool)[known],
+        is_held=np.repeat([False, True], [len(good), len(held)])[known],
+    )
+
+
+def _number_phones(phones: pd.Series, country: str) -> IntArray:
+    """Give equal numbers the same id, however they are written; a customer without a number has one of their own."""
+    key = phones.map(lambda phone: _digits(phone, country), na_action="ignore")
+    ids, unique = pd.factorize(key.where(key != ""))
+    return np.where(ids >= 0, ids, len(unique) + np.arange(len(ids))).astype(np.int64)
+
+
+def _digits(phone: str, country: str) -> str:
+    plain = unicodedata.normalize("NFKC", str(phone))
+    digits = "".join(sign for sign in plain if sign.isdigit())
+    if country == "JP" and plain.lstrip().startswith(("+81", "0081")):
+        return "0" + digits.removeprefix("00").removeprefix("81").removeprefix("0")
+    return digits
+
+
+def _latest(n: int, index: IntArray, at_us: IntArray) -> IntArray:
+    latest = np.full(n, NEVER, dtype=np.int64)
+    np.maximum.at(latest, index, at_us)
+    return latest
+
+
+def _count_attempts(customers: pd.DataFrame, past: _Past, phone: IntArray) -> IntArray:
+    """Dials of the current listing: since listed_at, else after the last (readable) contact; summed over the phone."""
+    n = len(customers)
+    listed_at = _microseconds(customers["listed_at"])
+    teaches = past.is_contact & ~past.is_held
+    after_contact = _latest(n, past.row[teaches], past.at_us[teaches]) + 1
+    since = np.where(listed_at != NEVER, listed_at, after_contact)
+    own = np.bincount(past.row[past.at_us >= since[past.row]], minlength=n)
+    return np.bincount(phone, weights=own)[phone].astype(np.int64)
+
+
+def _find_reasons(customers: pd.DataFrame, past: _Past, attempts_so_far: IntArray, max_attempts: int) -> IntArray:
+    """Index into REASONS of the first that applies, -1 where none does."""
+    n = len(customers)
+    listed_at = _microseconds(customers["listed_at"])
+    last_contact = _latest(n, past.row[past.is_contact], past.at_us[past.is_contact])
+    conditions = [
+        customers["do_not_call"].to_numpy(dtype=bool),
+        np.bincount(past.row[past.is_refusal], minlength=n) > 0,
+        np.bincount(past.row[past.is_wrong_number], minlength=n) > 0,
+        (listed_at != NEVER) & (last_contact != NEVER) & (last_contact >= listed_at),
+        attempts_so_far >= max_attempts,
+    ]
+    return np.select(conditions, np.arange(len(conditions)), default=-1)
+
+
+def _describe_limits(
+    zones: pd.Series, slots: pd.DataFrame, rules: Rules, settings: Settings
+) -> tuple[DialLimits, BoolArray]:
+    """Days and windows of every zone in use, the centre's first; an unknown zone has no lawful slot."""
+    names = zones.fillna("").astype(str).str.strip().replace("", settings.timezone)
+    codes, unique = pd.factorize(pd.concat([pd.Series([settings.timezone]), names]))
+    starts = pd.DatetimeIndex(slots["slot_start"])
+    length = pd.Timedelta(minutes=settings.slot_minutes)
+    days = np.empty((len(unique), len(starts)), dtype=np.int64)
+    windows = np.zeros((len(unique), len(starts)), dtype=bool)
+    for row, name in enumerate(unique):
+        zone = _known_zone(name)
+        local = starts.tz_convert(zone or settings.timezone)
+        days[row] = _days(local)
+        windows[row] = False if zone is None else _lies_inside(local, length, rules.window)
+    limits = DialLimits(
+        zone_names=tuple(unique),
+        zone_row=codes[1:].astype(np.int64),
+        local_day=days,
+        slot_start_us=starts.as_unit("us").asi8,
+        slot_us=settings.slot_minutes * HOUR_US // 60,
+        rolling_us=np.array([cap.hours * HOUR_US for cap in rules.rolling], dtype=np.int64),
+        rolling_max=np.array([cap.max_attempts for cap in rules.rolling], dtype=np.int64),
+        past_start=np.zeros(1, dtype=np.int64),
+        past_us=np.zeros(0, dtype=np.int64),
+    )
+    return limits, windows
+
+
+def _known_zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def _lies_inside(local: pd.DatetimeIndex, length: pd.Timedelta, window: tuple[int, int]) -> BoolArray:
+    """Whether the whole slot lies in the window; clocks that jump inside a slot are read at both ends."""
+    opens = local.hour * 60 + local.minute
+    ends = local + length
+    next_day = ends.tz_localize(None).normalize() != local.tz_localize(None).normalize()
+    closes = ends.hour * 60 + ends.minute + 24 * 60 * next_day
+    return np.asarray((opens >= window[0]) & (closes <= window[1]), dtype=bool)
+
+
+def _forbid_by_past(
+    lawful: BoolArray, past: _Past, phone: IntArray, rows: IntArray, limits: DialLimits, rules: Rules
+) -> None:
+    """Strike the slots that past dials forbid: the day's cap, rolling windows and quiet days, all per phone."""
+    n_phones = int(phone.max(initial=-1)) + 1
+    starts = limits.slot_start_us
+    if rules.quiet_days:
+        contacts = _latest(n_phones, phone[past.row[past.is_contact]], past.at_us[past.is_contact])[phone[rows]]
+        hit = np.flatnonzero(contacts != NEVER)
+        lawful[hit] &= starts >= contacts[hit, None] + rules.quiet_days * 24 * HOUR_US
+    horizon_us = int(starts.min(initial=0))
+    for cap in rules.rolling:
+        recent = _nth_latest(past, phone, n_phones, cap.max_attempts, horizon_us - cap.hours * HOUR_US)[phone[rows]]
+        hit = np.flatnonzero(recent != NEVER)
+        lawful[hit] &= starts > recent[hit, None] + cap.hours * HOUR_US
+    if rules.max_attempts_per_day is not None:
+        recent = _nth_latest(past, phone, n_phones, rules.max_attempts_per_day, horizon_us - 48 * HOUR_US)[phone[rows]]
+        _forbid_same_day(lawful, recent, limits)
+
+
+def _forbid_same_day(lawful: BoolArray, recent_us: IntArray, limits: DialLimits) -> None:
+    """Strike the slots of a local day that has had all its dials; it began before midnight of the centre."""
+    for zone_row, name in enumerate(limits.zone_names):
+        hit = np.flatnonzero((recent_us != NEVER) & (limits.zone_row == zone_row))
+        zone = _known_zone(name)
+        if len(hit) and zone is not None:
+            local = pd.DatetimeIndex(recent_us[hit].astype("datetime64[us]")).tz_localize("UTC").tz_convert(zone)
+            lawful[hit] &= limits.local_day[zone_row] != _days(local)[:, None]
+
+
+def _days(local: pd.DatetimeIndex) -> IntArray:
+    return local.tz_localize(None).normalize().as_unit("us").asi8 // (24 * HOUR_US)
+
+
+def _nth_latest(past: _Past, phone: IntArray, n_phones: int, nth: int, since_us: int) -> IntArray:
+    """Time of each phone's ``nth`` latest dial from ``since_us`` on, NEVER where it has fewer."""
+    seen = past.at_us >= since_us
+    group, at_us = phone[past.row[seen]], past.at_us[seen]
+    order = np.lexsort((at_us, group))
+    group, at_us = group[order], at_us[order]
+    ends = np.searchsorted(group, np.arange(n_phones), side="right")
+    counts = np.diff(ends, prepend=0)
+    nth_latest = np.full(n_phones, NEVER, dtype=np.int64)
+    enough = counts >= nth
+    nth_latest[enough] = at_us[ends[enough] - nth]
+    return nth_latest
+
+
+def _add_past(limits: DialLimits, past: _Past, phone: IntArray, rows: IntArray, phone_group: IntArray) -> DialLimits:
+    """Keep the past dials that a rolling window over the horizon can still see, sorted by phone and time."""
+    n_groups = int(phone_group.max(initial=-1)) + 1
+    if len(limits.rolling_us) == 0 or len(limits.slot_start_us) == 0:
+        return replace(limits, past_start=np.zeros(n_groups + 1, dtype=np.int64))
+    group_of_phone = np.full(int(phone.max(initial=-1)) + 1, -1, dtype=np.int64)
+    group_of_phone[phone[rows]] = phone_group
+    group = group_of_phone[phone[past.row]]
+    seen = (group >= 0) & (past.at_us >= limits.slot_start_us.min() - limits.rolling_us.max())
+    order = np.lexsort((past.at_us[seen], group[seen]))
+    counts = np.bincount(group[seen], minlength=n_groups)
+    return replace(
+        limits,
+        past_start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        past_us=past.at_us[seen][order],
+    )

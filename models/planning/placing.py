@@ -1,0 +1,233 @@
+"""Dials placed one by one under every rule: the compiled core of the schedule.
+
+Customers are served in the order of what they lose if their slots are gone; then what is still empty is filled.
+"""
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from models.planning.eligibility import DialLimits
+from models.planning.sequences import (
+    N_BLOCKS,
+    Demand,
+    FloatArray,
+    IntArray,
+    compiled,
+    compiled_parallel,
+    fill_values,
+    read_sequence,
+    useful_depth,
+)
+
+
+class Board(NamedTuple):
+    """Places, phones and rules while dials are placed; ``room``, ``left``, ``planned`` and the counts change.
+
+    Attributes
+    ----------
+    room : int64 (n_slots,)
+        Places left.
+    left : int64 (n_phones,)
+        Dials left under the cap.
+    planned : int16 (n_phones, n_days)
+        Slots planned to each phone, the first ``n_planned`` of each row.
+    n_own : int64 (n,)
+        Dials planned to each customer.
+    dials : int64 (n_places, 2)
+        (customer, slot) of every dial in the order of placing, the first ``n_dials[0]`` rows.
+    day_of_slot : int64 (n_slots,)
+        Day in the centre; ``local_day`` the same where the called party lives. A phone gets one dial in either.
+    """
+
+    room: IntArray
+    left: IntArray
+    planned: npt.NDArray[np.int16]
+    n_planned: IntArray
+    n_own: IntArray
+    dials: IntArray
+    n_dials: IntArray
+    phone: IntArray
+    zone_row: IntArray
+    day_of_slot: IntArray
+    local_day: IntArray
+    slot_start_us: IntArray
+    slot_us: int
+    rolling_us: IntArray
+    rolling_max: IntArray
+    past_start: IntArray
+    past_us: IntArray
+
+
+def lay_board(
+    capacity: IntArray, day_start: IntArray, phone: IntArray, attempts_left: IntArray, limits: DialLimits
+) -> Board:
+    """Set up an empty board; a phone has as many dials left as its customers say (they agree)."""
+    n_phones = int(phone.max(initial=-1)) + 1
+    left = np.zeros(n_phones, dtype=np.int64)
+    left[phone] = attempts_left
+    n_days = len(day_start) - 1
+    return Board(
+        room=np.array(capacity, dtype=np.int64),
+        left=left,
+        planned=np.full((n_phones, n_days), -1, dtype=np.int16),
+        n_planned=np.zeros(n_phones, dtype=np.int64),
+        n_own=np.zeros(len(phone), dtype=np.int64),
+        dials=np.zeros((int(capacity.sum()), 2), dtype=np.int64),
+        n_dials=np.zeros(1, dtype=np.int64),
+        phone=np.asarray(phone, dtype=np.int64),
+        zone_row=limits.zone_row,
+        day_of_slot=np.repeat(np.arange(n_days, dtype=np.int64), np.diff(day_start)),
+        local_day=limits.local_day,
+        slot_start_us=limits.slot_start_us,
+        slot_us=limits.slot_us,
+        rolling_us=limits.rolling_us,
+        rolling_max=limits.rolling_max,
+        past_start=limits.past_start,
+        past_us=limits.past_us,
+    )
+
+
+@compiled
+def may_dial(board: Board, i: int, slot: int) -> bool:
+    """Whether one more dial to customer ``i`` keeps cap, day and rolling windows; its own lawfulness is known."""
+    phone, zone = board.phone[i], board.zone_row[i]
+    if board.room[slot] <= 0 or board.left[phone] <= 0:
+        return False
+    for x in range(board.n_planned[phone]):
+        other = board.planned[phone, x]
+        same_day = board.day_of_slot[other] == board.day_of_slot[slot]
+        if same_day or board.local_day[zone, other] == board.local_day[zone, slot]:
+            return False
+    for r in range(board.rolling_us.shape[0]):
+        if _overfills(board, phone, slot, board.rolling_us[r], board.rolling_max[r]):
+            return False
+    return True
+
+
+@compiled
+def _overfills(board: Board, phone: int, slot: int, window_us: int, most: int) -> bool:
+    """Whether some window would hold more than ``most`` dials, each falling anywhere inside its slot."""
+    for x in range(-1, board.n_planned[phone]):
+        last = slot if x < 0 else board.planned[phone, x]
+        opens = board.slot_start_us[last] - window_us
+        n_dials = 1
+        for y in range(-1, board.n_planned[phone]):
+            other = slot if y < 0 else board.planned[phone, y]
+            n_dials += other < last and board.slot_start_us[other] + board.slot_us > opens
+        for y in range(board.past_start[phone], board.past_start[phone + 1]):
+            n_dials += board.past_us[y] >= opens
+        if n_dials > most:
+            return True
+    return False
+
+
+@compiled
+def place_dial(board: Board, i: int, slot: int) -> None:
+    """Write one dial to customer ``i`` on the board."""
+    phone = board.phone[i]
+    board.room[slot] -= 1
+    board.left[phone] -= 1
+    board.planned[phone, board.n_planned[phone]] = slot
+    board.n_planned[phone] += 1
+    board.n_own[i] += 1
+    board.dials[board.n_dials[0], 0] = i
+    board.dials[board.n_dials[0], 1] = slot
+    board.n_dials[0] += 1
+
+
+@compiled
+def place_fixed(board: Board, customers: IntArray, slots: IntArray, placed: Any) -> None:
+    """Place given (customer, slot) pairs in order where the rules and the places allow."""
+    for x in range(customers.shape[0]):
+        if may_dial(board, customers[x], slots[x]):
+            place_dial(board, customers[x], slots[x])
+            placed[x] = True
+
+
+@compiled_parallel
+def find_regrets(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any) -> Any:
+    """What each customer loses when the slots of its best sequence are all gone; -1 without a sequence."""
+    n = p_first.shape[0]
+    regrets = np.full(n, -1.0)
+    n_days, n_depths = day_start.shape[0] - 1, weight.shape[1]
+    for block in numba.prange(N_BLOCKS):
+        value = np.zeros((n_days + 1, n_depths + 1))
+        choice = np.zeros((n_days + 1, n_depths + 1), dtype=np.int64)
+        sequence = np.zeros(n_depths + 1, dtype=np.int64)
+        for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
+            depth = useful_depth(p_first[i], weight[i], most_dials[i], prices.min(), 0.0)
+            if depth == 0:
+                continue
+            best = fill_values(p_first[i], weight[i], depth, day_start, prices, value, choice)
+            others = p_first[i].copy()
+            n_chosen = read_sequence(choice, n_days, sequence)
+            for x in range(n_chosen):
+                others[sequence[x]] = -1.0
+            if n_chosen > 0:
+                regrets[i] = best - fill_values(others, weight[i], depth, day_start, prices, value, choice)
+    return regrets
+
+
+@compiled
+def place_best(
+    board: Board, order: Any, p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any
+) -> None:
+    """Give each customer in ``order`` its best sequence over the places that are left."""
+    n_days, n_depths = day_start.shape[0] - 1, weight.shape[1]
+    value = np.zeros((n_days + 1, n_depths + 1))
+    choice = np.zeros((n_days + 1, n_depths + 1), dtype=np.int64)
+    sequence = np.zeros(n_depths + 1, dtype=np.int64)
+    usable = np.zeros(p_first.shape[1], dtype=np.float32)
+    cheapest = prices.min()
+    for i in order:
+        own, has_dials = board.n_own[i], board.n_planned[board.phone[i]] > 0
+        for s in range(p_first.shape[1]):
+            blocked = board.room[s] <= 0 or (has_dials and not may_dial(board, i, s))
+            usable[s] = -1.0 if blocked else p_first[i, s]
+        most = min(most_dials[i] - own, board.left[board.phone[i]])
+        depth = useful_depth(usable, weight[i, own:], most, cheapest, 0.0)
+        if depth <= 0:
+            continue
+        fill_values(usable, weight[i, own:], depth, day_start, prices, value, choice)
+        for x in range(read_sequence(choice, n_days, sequence)):
+            if may_dial(board, i, sequence[x]):
+                place_dial(board, i, sequence[x])
+
+
+@compiled
+def list_candidates(board: Board, slot: int, p_first: Any, weight: Any, lawful: Any, found: Any, worth: Any) -> int:
+    """Customers who can take a place in ``slot``, into ``found``, and what one more dial to them is worth there."""
+    n_found = 0
+    for i in range(p_first.shape[0]):
+        if lawful[i, slot] and may_dial(board, i, slot):
+            found[n_found] = i
+            worth[n_found] = weight[i, min(board.n_own[i], weight.shape[1] - 1)] * max(p_first[i, slot], np.float32(0))
+            n_found += 1
+    return n_found
+
+
+def place_by_prices(board: Board, demand: Demand, prices: FloatArray) -> None:
+    """Serve customers without a dial yet by falling regret at the prices; equal regrets by customer_row."""
+    regrets = find_regrets(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+    regrets[board.n_own > 0] = -1.0
+    order = np.argsort(-regrets, kind="stable")
+    order = order[regrets[order] >= 0]
+    place_best(board, order, demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+
+
+def fill_places(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], prices: FloatArray) -> None:
+    """Fill every place that somebody can still lawfully take, dearest slots first, the most valuable dial first.
+
+    One look at each slot is enough: placing a dial never makes another one possible.
+    """
+    found = np.zeros(len(lawful), dtype=np.int64)
+    worth = np.zeros(len(lawful), dtype=np.float64)
+    for slot in np.lexsort((np.arange(len(prices)), -prices)):
+        if board.room[slot] == 0:
+            continue
+        n_found = list_candidates(board, slot, demand.p_first, demand.weight, lawful, found, worth)
+        best = found[:n_found][np.argsort(-worth[:n_found], kind="stable")]
+        place_fixed(board, best, np.full(n_found, slot), np.zeros(n_found, dtype=np.bool_))

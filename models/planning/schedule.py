@@ -1,0 +1,296 @@
+"""The call plan: who is dialled in which slot, in which order, and how far that can be from the best."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from configs.settings import Settings
+from features.contracts import Tables
+from features.outcomes import CONTACT, WRONG_NUMBER
+from models.planning.eligibility import Eligibility
+from models.planning.placing import Board, fill_places, lay_board, place_by_prices, place_fixed
+from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
+from models.planning.rules import RulePack, name_packs
+from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
+
+Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
+
+DEEPEST = 10  # most dials of one series that are weighed against other customers
+CHUNK = 20_000  # customers scored at a time where only a sum or a few slots are kept
+COARSE = 20_000  # customers on whom the prices behind the weights of a series are found
+
+
+@dataclass(frozen=True)
+class CallPlan:
+    """The plan and its certificate.
+
+    Attributes
+    ----------
+    dials : DataFrame
+        customer_row · slot_row · rank (1 = first in its slot) · p_keyman (given that the earlier rows of this customer
+        failed) · attempt_number (of the phone's listing) · value · survival (chance that the earlier rows leave this
+        one to be dialled) · allowed_because; sorted by slot_row, rank.
+    prices : float64 array of shape (n_slots,)
+        Expected value of one more place.
+    expected_contacts : float
+        Sum of survival · p_keyman.
+    objective, upper_bound : float
+        Value of the plan and a bound on the value of any plan, both as the search weighs dials (``Demand.weight``).
+    gap : float
+        1 - objective / upper_bound; what promised call-backs and shared phones cost is in it.
+    unplanned : DataFrame
+        customer_row · reason (no_lawful_slot, no_capacity): who may be called and is not.
+    """
+
+    dials: pd.DataFrame
+    prices: FloatArray
+    expected_contacts: float
+    objective: float
+    upper_bound: float
+    gap: float
+    unplanned: pd.DataFrame
+
+
+def build_call_plan(
+    scorer: Scorer,
+    eligibility: Eligibility,
+    slots: pd.DataFrame,
+    capacity: npt.NDArray[np.integer],
+    tables: Tables,
+    settings: Settings,
+    packs: Sequence[RulePack],
+    demand: Demand | None = None,
+) -> CallPlan:
+    """Plan the horizon: promised call-backs, then series of dials by slot prices, then every place still empty.
+
+    Parameters
+    ----------
+    scorer
+        ``scorer(customer_rows, n_earlier)`` -> float32 (m, n_slots): p_keyman of a dial in each slot after
+        ``n_earlier`` failed dials of this plan.
+    slots
+        ``slot_start``, sorted; a slot's position is its slot_row.
+    capacity : int array of shape (n_slots,)
+        Places per slot.
+    packs
+        The packs behind ``eligibility``, for ``allowed_because``.
+    demand
+        What ``build_demand`` gave for the same inputs, when it is at hand already.
+
+    Returns
+    -------
+    CallPlan
+        At most one dial per phone and day; every place is filled that a lawful customer can take.
+    """
+    places = np.asarray(capacity, dtype=np.int64)
+    if demand is None:
+        demand = build_demand(scorer, eligibility, slots, places, tables, settings)
+    board, priced = _place_all(demand, places, eligibility, slots, tables, settings)
+    dials = _list_dials(board, demand, eligibility, tables)
+    objective = _sum_worth(dials, demand)
+    stop_rate = _rate_of_stops(tables)
+    dials = _add_chances(dials, scorer, stop_rate)
+    dials = _add_ranks(dials).assign(allowed_because=name_packs(packs))
+    return CallPlan(
+        dials=dials.drop(columns=["eligible_row", "n_earlier"]),
+        prices=priced.prices,
+        expected_contacts=float((dials["survival"] * dials["p_keyman"]).sum()),
+        objective=objective,
+        upper_bound=priced.upper_bound,
+        gap=_gap(objective, priced.upper_bound),
+        unplanned=_list_unplanned(dials, eligibility),
+    )
+
+
+def build_demand(
+    scorer: Scorer,
+    eligibility: Eligibility,
+    slots: pd.DataFrame,
+    capacity: npt.NDArray[np.integer],
+    tables: Tables,
+    settings: Settings,
+) -> Demand:
+    """Score first dials everywhere, and later dials where a customer is worth dialling at all.
+
+    A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
+    the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
+    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew.
+    """
+    rows = eligibility.eligible_rows
+    value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
+    p_first = np.where(eligibility.lawful, scorer(rows, 0), np.float32(-1)).astype(np.float32, copy=False)
+    day_start = _start_of_days(slots, settings)
+    deepest = min(len(day_start) - 1, DEEPEST, int(eligibility.attempts_left.max(initial=1)))
+    most = np.minimum(eligibility.attempts_left, deepest)
+    weight = value[:, None]
+    if deepest > 1 and len(rows):
+        best_slot, is_wanted = _find_first_choice(p_first, value, np.asarray(capacity, dtype=np.int64))
+        fade = _measure_fade(scorer, rows, p_first, is_wanted)
+        p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
+        weight = _weigh_depths(value, p_best, fade, _rate_of_stops(tables), deepest)
+    return Demand(p_first, np.ascontiguousarray(weight, dtype=np.float32), most.astype(np.int64), day_start)
+
+
+def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
+    local = pd.DatetimeIndex(slots["slot_start"]).tz_convert(settings.timezone).tz_localize(None).normalize()
+    starts = np.flatnonzero(np.append(True, np.diff(local.asi8) != 0)) if len(local) else np.zeros(0)
+    return np.append(starts, len(local)).astype(np.int64)
+
+
+def _find_first_choice(
+    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], capacity: IntArray
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Best slot of a single dial at coarse prices, and who is worth one."""
+    every = np.arange(0, len(p_first), max(1, len(p_first) // COARSE))
+    net = p_first[every] * value[every, None]
+    share = len(every) / len(p_first)
+    prices = price_demand(
+        build_single_demand(net, p_first[every] >= 0), np.floor(capacity * share).astype(np.int64)
+    ).prices
+    best_slot = np.zeros(len(p_first), dtype=np.int64)
+    is_wanted = np.zeros(len(p_first), dtype=np.bool_)
+    for first in range(0, len(p_first), CHUNK):
+        part = slice(first, first + CHUNK)
+        margin = np.where(p_first[part] >= 0, p_first[part] * value[part, None] - prices.astype(np.float32), -np.inf)
+        best_slot[part] = margin.argmax(axis=1)
+        is_wanted[part] = margin.max(axis=1) >= 0
+    return best_slot, is_wanted
+
+
+def _measure_fade(
+    scorer: Scorer, rows: IntArray, p_first: npt.NDArray[np.float32], is_wanted: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Ratio of p_keyman of a second dial to a first, 0 to 1, per customer; the median for those not worth a first."""
+    fade = np.full(len(rows), np.nan)
+    wanted = np.flatnonzero(is_wanted)
+    for first in range(0, len(wanted), CHUNK):
+        part = wanted[first : first + CHUNK]
+        lawful = p_first[part] >= 0
+        second = np.where(lawful, scorer(rows[part], 1), 0).sum(axis=1, dtype=float)
+        once = np.where(lawful, p_first[part], 0).sum(axis=1, dtype=float)
+        fade[part] = np.clip(second / np.where(once > 0, once, np.inf), 0, 1)
+    return np.where(np.isnan(fade), np.nanmedian(fade) if len(wanted) else 1.0, fade)
+
+
+def _weigh_depths(
+    value: npt.NDArray[np.float32], p_best: npt.NDArray[np.float32], fade: FloatArray, stop_rate: float, deepest: int
+) -> FloatArray:
+    weight = np.empty((len(value), deepest))
+    chance, faded = value.astype(float), np.ones(len(value))
+    for depth in range(deepest):
+        weight[:, depth] = chance * faded
+        chance = chance * np.clip(1 - p_best * faded - stop_rate, 0, 1)
+        faded = faded * fade
+    return weight
+
+
+def _rate_of_stops(tables: Tables) -> float:
+    """Share of dials that end a series without a contact: a refusal by another, or a wrong number."""
+    attempts = tables.call_attempts
+    if len(attempts) == 0:
+        return 0.0
+    ends = (attempts["refused"].to_numpy(dtype=bool) & (attempts["outcome"] != CONTACT)) | (
+        attempts["outcome"] == WRONG_NUMBER
+    )
+    return float(ends.mean())
+
+
+def _place_all(
+    demand: Demand, places: IntArray, eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
+) -> tuple[Board, SlotPrices]:
+    customers, promised = _list_promises(eligibility, slots, tables, settings)
+    priced: SlotPrices | None = None
+    while True:
+        board = lay_board(
+            places, demand.day_start, eligibility.phone_group, eligibility.attempts_left, eligibility.limits
+        )
+        place_fixed(board, customers, promised, np.zeros(len(promised), dtype=np.bool_))
+        rest = board.room.copy()
+        is_first = priced is None
+        priced = price_demand(demand, rest) if priced is None else refine_prices(demand, rest, priced)
+        place_by_prices(board, demand, priced.prices)
+        fill_places(board, demand, eligibility.lawful, priced.prices)
+        bound = bound_value(demand, places, priced.prices)
+        priced = SlotPrices(priced.prices, bound, priced.n_iterations)
+        objective = _sum_worth(_list_dials(board, demand, eligibility, tables), demand)
+        if not is_first or _gap(objective, bound) <= settings.planning.max_gap:
+            return board, priced
+
+
+def _list_promises(
+    eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
+) -> tuple[IntArray, IntArray]:
+    """Promised call-backs that a lawful slot of the horizon holds: (eligible_row, slot_row), by time, then customer."""
+    times = pd.DatetimeIndex(tables.customers["callback_at"].iloc[eligibility.eligible_rows]).as_unit("us")
+    starts = pd.DatetimeIndex(slots["slot_start"]).as_unit("us").asi8
+    slot = np.searchsorted(starts, times.asi8, side="right") - 1
+    length = settings.slot_minutes * 60_000_000
+    is_inside = np.asarray(times.notna()) & (slot >= 0)
+    is_inside[is_inside] = times.asi8[is_inside] < starts[slot[is_inside]] + length
+    rows = np.flatnonzero(is_inside)
+    rows = rows[eligibility.lawful[rows, slot[rows]]]
+    rows = rows[np.lexsort((rows, times.asi8[rows]))]
+    return rows.astype(np.int64), slot[rows].astype(np.int64)
+
+
+def _gap(objective: float, upper_bound: float) -> float:
+    return max(0.0, 1.0 - objective / upper_bound) if upper_bound > 0 else 0.0
+
+
+def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: Tables) -> pd.DataFrame:
+    """One row per dial by customer and time, with its place in the customer's series and the phone's listing."""
+    placed = board.dials[: board.n_dials[0]]
+    placed = placed[np.lexsort((placed[:, 1], placed[:, 0]))]
+    rows, slot_rows = placed[:, 0], placed[:, 1]
+    dials = pd.DataFrame({"eligible_row": rows, "slot_row": slot_rows, "customer_row": eligibility.eligible_rows[rows]})
+    by_phone = dials.assign(phone=eligibility.phone_group[rows]).sort_values(["phone", "slot_row"], kind="stable")
+    nth_of_phone = by_phone.groupby("phone").cumcount().sort_index().to_numpy()
+    return dials.assign(
+        n_earlier=dials.groupby("eligible_row").cumcount().to_numpy(),
+        attempt_number=eligibility.attempt_number[rows] + nth_of_phone + 1,
+        value=tables.customers["value"].to_numpy(dtype=float)[dials["customer_row"]],
+        p_keyman=demand.p_first[rows, slot_rows],
+    )
+
+
+def _sum_worth(dials: pd.DataFrame, demand: Demand) -> float:
+    """Value of the dials as the search weighs them; beyond the deepest dial weighed the last weight holds."""
+    depth = np.minimum(dials["n_earlier"].to_numpy(), demand.weight.shape[1] - 1)
+    rows = dials["eligible_row"].to_numpy()
+    worth = demand.weight[rows, depth].astype(float) * demand.p_first[rows, dials["slot_row"].to_numpy()]
+    return float(worth.sum())
+
+
+def _add_chances(dials: pd.DataFrame, scorer: Scorer, stop_rate: float) -> pd.DataFrame:
+    """p_keyman of later dials scored as such, and the chance that each dial is still to be made."""
+    p_keyman = dials["p_keyman"].to_numpy(copy=True)
+    n_earlier = dials["n_earlier"].to_numpy()
+    for depth in range(1, int(n_earlier.max(initial=0)) + 1):
+        at_depth = np.flatnonzero(n_earlier == depth)
+        for first in range(0, len(at_depth), CHUNK):
+            part = at_depth[first : first + CHUNK]
+            scored = scorer(dials["customer_row"].to_numpy()[part], depth)
+            p_keyman[part] = scored[np.arange(len(part)), dials["slot_row"].to_numpy()[part]]
+    goes_on = pd.Series(np.clip(1.0 - p_keyman.astype(float) - stop_rate, 0, 1))
+    reached = goes_on.groupby(dials["eligible_row"].to_numpy()).cumprod().to_numpy()
+    survival = np.where(n_earlier == 0, 1.0, np.append(1.0, reached[:-1])[: len(reached)])
+    return dials.assign(p_keyman=p_keyman, survival=survival)
+
+
+def _add_ranks(dials: pd.DataFrame) -> pd.DataFrame:
+    """Rank inside each slot by what is lost if the dial is dropped; ties by customer."""
+    loss = dials["value"] * dials["p_keyman"] * dials["survival"]
+    order = np.lexsort((dials["customer_row"], -loss, dials["slot_row"]))
+    ranked = dials.iloc[order].reset_index(drop=True)
+    return ranked.assign(rank=ranked.groupby("slot_row").cumcount().to_numpy() + 1)
+
+
+def _list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
+    is_planned = np.zeros(len(eligibility.eligible_rows), dtype=np.bool_)
+    is_planned[dials["eligible_row"].to_numpy()] = True
+    has_slot = eligibility.lawful.any(axis=1)
+    reason = np.where(has_slot, "no_capacity", "no_lawful_slot")
+    return pd.DataFrame({"customer_row": eligibility.eligible_rows[~is_planned], "reason": reason[~is_planned]})

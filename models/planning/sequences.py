@@ -1,0 +1,216 @@
+"""The best sequence of dials to one customer at given slot prices: the compiled core of prices and schedule.
+
+A sequence takes at most one slot on each day, in time order. Its ``k``-th dial (from 0) brings
+``weight[i, k] * p_first[i, s] - prices[s]``: ``weight`` holds the customer's value, the chance that the earlier dials
+fail and what the model then says of a further one. With one dial per customer this is DESIGN section 7 as it stands.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+N_BLOCKS = 64  # customers are summed in fixed blocks, so results do not depend on the number of cores
+FAR = 20.0  # e^-20 of the best choice is nothing in a float32
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def compiled(function: Compiled) -> Compiled:
+    """Compile with numba, cached beside the module."""
+    return cast(Compiled, numba.njit(cache=True, error_model="numpy")(function))
+
+
+def compiled_parallel(function: Compiled) -> Compiled:
+    """Compile with numba over all cores, cached beside the module."""
+    return cast(Compiled, numba.njit(cache=True, error_model="numpy", parallel=True)(function))
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What dials are worth, and how many a customer may receive: all that prices, schedule and staffing need.
+
+    Attributes
+    ----------
+    p_first : float32 array of shape (n, n_slots)
+        p_keyman of a first dial; -1 where a dial is not lawful.
+    weight : float32 array of shape (n, n_depths)
+        Worth of the k-th dial per p_keyman of a first one in the same slot, falling in k: value times the chance that
+        the earlier dials fail times what the model then makes of p_keyman.
+    most_dials : int64 array of shape (n,)
+        Most dials in the horizon, 0 to n_depths.
+    day_start : int64 array of shape (n_days + 1,)
+        Slots ``day_start[d]`` to ``day_start[d + 1] - 1`` lie on day ``d`` of the centre.
+    """
+
+    p_first: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+    most_dials: IntArray
+    day_start: IntArray
+
+
+def build_single_demand(net: npt.NDArray[np.float32], lawful: npt.NDArray[np.bool_]) -> Demand:
+    """One dial per customer in the whole horizon, whatever the day; ``net`` is value times p_keyman.
+
+    Examples
+    --------
+    >>> build_single_demand(np.array([[0.1, 0.3]], dtype="float32"), np.array([[True, False]])).p_first.tolist()
+    [[0.1..., -1.0]]
+    """
+    n, n_slots = net.shape
+    return Demand(
+        p_first=np.where(lawful, net, np.float32(-1)).astype(np.float32, copy=False),
+        weight=np.ones((n, 1), dtype=np.float32),
+        most_dials=np.ones(n, dtype=np.int64),
+        day_start=np.array([0, n_slots], dtype=np.int64),
+    )
+
+
+@compiled
+def useful_depth(p_first: Any, weight: Any, most: int, cheapest: float, margin: float) -> int:
+    """Number of dials worth looking at: those whose best case is not ``margin`` below the cheapest price."""
+    best = np.float32(-1)
+    for s in range(p_first.shape[0]):
+        best = max(best, p_first[s])
+    depth = most if best >= 0 else 0
+    while depth > 0 and weight[depth - 1] * best - cheapest < -margin:
+        depth -= 1
+    return depth
+
+
+@compiled
+def fill_values(p_first: Any, weight: Any, depth: int, day_start: Any, prices: Any, value: Any, choice: Any) -> float:
+    """Value of the best sequence; ``value[d, k]`` from day d on after k dials, ``choice`` its slot (-1: no dial)."""
+    n_days = day_start.shape[0] - 1
+    for k in range(depth + 1):
+        value[n_days, k] = 0.0
+    for d in range(n_days - 1, -1, -1):
+        for k in range(min(d, depth) + 1):
+            best, slot = value[d + 1, k], -1
+            if k < depth:
+                after = value[d + 1, k + 1]
+                for s in range(day_start[d], day_start[d + 1]):
+                    gain = weight[k] * p_first[s] - prices[s] + after
+                    if p_first[s] >= 0 and gain > best:
+                        best, slot = gain, s
+            value[d, k] = best
+            choice[d, k] = slot
+    return float(value[0, 0])
+
+
+@compiled
+def read_sequence(choice: Any, n_days: int, sequence: Any) -> int:
+    """Write the chosen slots into ``sequence`` and count them."""
+    k = 0
+    for d in range(n_days):
+        slot = choice[d, k]
+        if slot >= 0:
+            sequence[k] = slot
+            k += 1
+    return k
+
+
+@compiled_parallel
+def sum_best_values(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any) -> Any:
+    """Sum over customers of their best sequence's value: the customers' part of the unsmoothed dual."""
+    n = p_first.shape[0]
+    totals = np.zeros(N_BLOCKS)
+    cheapest = prices.min()
+    for block in numba.prange(N_BLOCKS):
+        value = np.zeros((day_start.shape[0], weight.shape[1] + 1))
+        choice = np.zeros((day_start.shape[0], weight.shape[1] + 1), dtype=np.int64)
+        total = 0.0
+        for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
+            depth = useful_depth(p_first[i], weight[i], most_dials[i], cheapest, 0.0)
+            if depth > 0:
+                total += fill_values(p_first[i], weight[i], depth, day_start, prices, value, choice)
+        totals[block] = total
+    return totals.sum()
+
+
+@compiled
+def add_soft_use(
+    p_first: Any,
+    weight: Any,
+    depth: int,
+    day_start: Any,
+    prices: Any,
+    tau: float,
+    value: Any,
+    share: Any,
+    flow: Any,
+    use: Any,
+) -> float:
+    """Smoothed value of the best sequence; its expected dials per slot are added to ``use``.
+
+    ``value[d, k] = tau log(exp(value[d + 1, k] / tau) + sum_s exp((gain_s + value[d + 1, k + 1]) / tau))`` backwards,
+    the shares of its terms forwards.
+    """
+    n_days = day_start.shape[0] - 1
+    for k in range(depth + 1):
+        value[n_days, k] = 0.0
+        flow[n_days, k] = 0.0
+    for d in range(n_days - 1, -1, -1):
+        first, last = day_start[d], day_start[d + 1]
+        for k in range(min(d, depth) + 1):
+            flow[d, k] = 0.0
+            top = value[d + 1, k]
+            if k < depth:
+                for s in range(first, last):
+                    gain = weight[k] * p_first[s] - prices[s] + value[d + 1, k + 1]
+                    share[k, s] = gain if p_first[s] >= 0 else -np.inf
+                    top = max(top, share[k, s])
+            total = np.exp((value[d + 1, k] - top) / tau)
+            if k < depth:
+                for s in range(first, last):
+                    far = (share[k, s] - top) / tau
+                    share[k, s] = np.exp(far) if far > -FAR else 0.0
+                    total += share[k, s]
+            value[d, k] = top + tau * np.log(total)
+            for s in range(first, last if k < depth else first):
+                share[k, s] /= total
+    _pass_flow(depth, day_start, share, flow, use)
+    return float(value[0, 0])
+
+
+@compiled
+def _pass_flow(depth: int, day_start: Any, share: Any, flow: Any, use: Any) -> None:
+    """Send one customer through the days; ``share[k, s]`` of those with k dials take slot s."""
+    flow[0, 0] = 1.0
+    for d in range(day_start.shape[0] - 1):
+        for k in range(min(d, depth - 1) + 1):
+            dialled = 0.0
+            for s in range(day_start[d], day_start[d + 1]):
+                if share[k, s] > 0.0:
+                    taken = flow[d, k] * share[k, s]
+                    use[s] += taken
+                    dialled += taken
+            flow[d + 1, k] += flow[d, k] - dialled
+            flow[d + 1, k + 1] += dialled
+
+
+@compiled_parallel
+def sum_soft_values(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, tau: float) -> Any:
+    """Sum over customers of their smoothed best value, and the expected dials per slot."""
+    n, n_slots = p_first.shape
+    totals = np.zeros(N_BLOCKS)
+    use = np.zeros((N_BLOCKS, n_slots))
+    cheapest = prices.min()
+    for block in numba.prange(N_BLOCKS):
+        value = np.zeros((day_start.shape[0], weight.shape[1] + 1))
+        flow = np.zeros((day_start.shape[0], weight.shape[1] + 1))
+        share = np.zeros((weight.shape[1], n_slots))
+        total = 0.0
+        for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
+            depth = useful_depth(p_first[i], weight[i], most_dials[i], cheapest, FAR * tau)
+            if depth > 0:
+                total += add_soft_use(
+                    p_first[i], weight[i], depth, day_start, prices, tau, value, share, flow, use[block]
+                )
+        totals[block] = total
+    return totals.sum(), use.sum(axis=0)
