@@ -8,6 +8,7 @@ the tag ``previous_champion``, so that it can be taken back.
 import hashlib
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,13 +139,14 @@ def log_night(
         The store cannot be reached or refuses.
     """
     passes, verdict = judge_challenger(fitted)
-    with _talking_to(store) as client, mlflow.start_run(run_name=f"{facts.get('run_date', 'night')} {name}"):
+    run_name = f"{facts.get('run_date', 'night')} {name}"
+    with _talking_to(store) as client, mlflow.start_run(run_name=run_name) as run:
         mlflow.log_params({**fitted.params, **facts})
         mlflow.log_metrics(fitted.metrics)
         mlflow.log_table(fitted.rivals, "rivals.json")
         for file, figure in _draw_figures(fitted, heat_map).items():
             mlflow.log_figure(figure, file)
-        number = _register(name, fitted.model)
+        number = _register(client, name, fitted.model, run.info.run_id)
         client.set_registered_model_alias(name, CHALLENGER, number)
         client.set_model_version_tag(name, number, "verdict", verdict)
         if passes:
@@ -174,7 +176,7 @@ def read_champion(store: ModelStore, name: str) -> Champion | None:
 @contextmanager
 def _talking_to(store: ModelStore) -> Iterator[mlflow.MlflowClient]:
     """Point MLflow at the store; its failures become OSError, so that callers need not know MLflow."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if store.artifact_folder is not None:
         store.artifact_folder.mkdir(parents=True, exist_ok=True)
@@ -201,21 +203,22 @@ def _find_version(client: mlflow.MlflowClient, name: str) -> str | None:
         raise
 
 
-def _register(name: str, model: ContactModel) -> str:
-    columns: list[ColSpec | TensorSpec] = [ColSpec("float", name) for name in (*model.feature_names, BASE)]
-    signature = ModelSignature(Schema(columns), Schema([ColSpec("double")]))
-    with tempfile.TemporaryDirectory() as folder:
+def _register(client: mlflow.MlflowClient, name: str, model: ContactModel, run_id: str) -> str:
+    columns: list[ColSpec | TensorSpec] = [ColSpec("float", feature) for feature in (*model.feature_names, BASE)]
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it asks for an input example, which takes seconds
         file = Path(folder, "contact_model.json")
         file.write_text(model.to_json(), encoding="utf-8")
         logged = mlflow.pyfunc.log_model(
             name="contact_model",
             python_model=_RowPredictor(),
             artifacts={"model": str(file)},
-            signature=signature,
+            signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
             pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
-            registered_model_name=name,
         )
-    return str(logged.registered_model_version)
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        client.create_registered_model(name)
+    return str(client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version)
 
 
 def _draw_figures(fitted: FittedNight, heat_map: pd.DataFrame) -> dict[str, Figure]:

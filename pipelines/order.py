@@ -1,18 +1,23 @@
 """What a run was asked for: source, folder, date and settings, checked once before anything starts."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
+from prefect.runtime import flow_run
 from pydantic import ValidationError
 
 from configs.errors import UsageError
 from configs.settings import Settings, read_settings
 from pipelines.exports.folders import check_replaceable
+from pipelines.runs import find_var
+from pipelines.sources.addresses import mask_password
 
 STAFFING_MODES = ("fixed", "reshape")
 
@@ -24,7 +29,7 @@ class Order:
     Attributes
     ----------
     source
-        Folder or database URL.
+        Folder or database URL, passwords masked; see :func:`reveal_password`.
     out
         Folder that the run will fill; None for commands that write no list.
     staffing_mode
@@ -60,7 +65,7 @@ class Order:
 def build_order(
     source: str,
     out: Path | None,
-    run_date: date,
+    run_date: date | None,
     var: Path,
     *,
     horizon_days: int | None = None,
@@ -71,6 +76,8 @@ def build_order(
 
     Parameters
     ----------
+    run_date
+        None in a scheduled run: the day for which Prefect scheduled it, in the centre's zone, however late it starts.
     horizon_days
         1 to 31; None leaves it to the settings.
     config_files
@@ -91,10 +98,44 @@ def build_order(
     settings = read_settings(*config_files)
     if horizon_days is not None:
         settings = _overlay(settings, {"horizon_days": horizon_days})
+    source = hide_password(source)
     if out is not None:
         out = out.expanduser().resolve()
         _check_out(out, source)
-    return Order(source, out, run_date, settings, staffing_mode, var)
+    return Order(source, out, run_date or _scheduled_date(settings.timezone), settings, staffing_mode, var)
+
+
+def read_order(
+    source: str,
+    out: str | None,
+    run_date: date | None,
+    horizon_days: int | None = None,
+    staffing: str = "fixed",
+    config: Sequence[str] | None = None,
+) -> Order:
+    """Build the order from the plain values that a flow's parameters can hold; ``var/`` is this process's own.
+
+    Raises
+    ------
+    UsageError
+        As :func:`build_order`.
+    """
+    return build_order(
+        source,
+        None if out is None else Path(out),
+        run_date,
+        find_var(),
+        horizon_days=horizon_days,
+        staffing_mode=staffing,
+        config_files=[Path(file).expanduser() for file in config or ()],
+    )
+
+
+def _scheduled_date(timezone: str) -> date:
+    if flow_run.id is None:
+        raise UsageError("--run-date is missing: write YYYY-MM-DD")
+    scheduled: datetime = flow_run.scheduled_start_time
+    return scheduled.astimezone(ZoneInfo(timezone)).date()
 
 
 def _overlay(settings: Settings, options: dict[str, Any]) -> Settings:
@@ -111,3 +152,29 @@ def _check_out(out: Path, source: str) -> None:
     if "://" not in source and Path(source).expanduser().resolve().is_relative_to(out):
         raise UsageError(f"--out {out}: holds the source: name a folder of its own")
     check_replaceable(out)
+
+
+def hide_password(address: str, environment: MutableMapping[str, str] | None = None) -> str:
+    """Mask the passwords of an address and keep the full address in ``KAKEDOKI_SOURCE`` of this process's environment.
+
+    Orders are written into Prefect's database and shown on its page; the environment is not, and runs inherit it.
+
+    >>> kept = {}
+    >>> masked = hide_password("postgresql://kaori:secret@db/calls", kept)
+    >>> masked, reveal_password(masked, kept)
+    ('postgresql://kaori:•••@db/calls', 'postgresql://kaori:secret@db/calls')
+    """
+    masked = mask_password(address)
+    if masked != address:
+        (os.environ if environment is None else environment)["KAKEDOKI_SOURCE"] = address
+    return masked
+
+
+def reveal_password(masked: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the full address that was masked; an address without a password is returned as it is.
+
+    >>> reveal_password("folder", {"KAKEDOKI_SOURCE": "postgresql://kaori:secret@db/calls"})
+    'folder'
+    """
+    full = (os.environ if environment is None else environment).get("KAKEDOKI_SOURCE", masked)
+    return full if mask_password(full) == masked else masked

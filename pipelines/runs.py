@@ -1,7 +1,6 @@
 """Where runs leave their traces (``var/``), and the lock that keeps two of them apart."""
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,15 +20,13 @@ def find_var() -> Path:
 
 
 @contextmanager
-def hold_lock(var: Path, started_at: datetime) -> Iterator[None]:
+def hold_lock(var: Path) -> Iterator[None]:
     """Hold ``var/kakedoki.lock`` while the body runs; the system lets go of it when the holder dies, however it dies.
 
     Parameters
     ----------
     var
         Folder of run artefacts; created if needed.
-    started_at
-        Written into the lock, so that whoever finds it locked can say since when.
 
     Raises
     ------
@@ -40,7 +37,7 @@ def hold_lock(var: Path, started_at: datetime) -> Iterator[None]:
     --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> with hold_lock(folder, datetime(2026, 11, 1, 2, 0)):
+    >>> with hold_lock(folder):
     ...     (folder / "kakedoki.lock").exists()
     True
     """
@@ -50,16 +47,17 @@ def hold_lock(var: Path, started_at: datetime) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise LockedError(f"{file}: {_describe_holder(lock.name)}: wait for it to end, or stop it") from error
+            raise LockedError(f"{file}: {_describe_holder(file)}: wait for it to end, or stop it") from error
         lock.truncate(0)
-        lock.write(json.dumps({"pid": os.getpid(), "started_at": started_at.isoformat(timespec="seconds")}))
+        lock.write(str(os.getpid()))
         lock.flush()
         yield
 
 
-def _describe_holder(file: str) -> str:
+def _describe_holder(file: Path) -> str:
+    """The holder wrote its process id when it began, so the file's time is the start."""
     try:
-        holder = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        since = datetime.fromtimestamp(file.stat().st_mtime).astimezone()
+        return f"another run (process {file.read_text()}, started {since:%Y-%m-%d %H:%M:%S}) holds the lock"
+    except OSError:
         return "another run holds the lock"
-    return f"another run (process {holder['pid']}, started {holder['started_at']}) holds the lock"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from prefect import get_run_logger, task
+from prefect import Flow, get_client, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
@@ -137,6 +137,23 @@ def _measure(name: str, tell: Callable[[Any], str], call: Callable[[], Result]) 
     if log is not None:
         log.close(name, time.perf_counter() - began, read_peak_memory_mb(), tell(result))
     return result
+
+
+def run_flow(flow: Flow[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
+    """Run a flow under Prefect; where Prefect's server cannot start, run it all the same, unwatched.
+
+    The night matters more than its bookkeeping. The flow's own errors are raised as they are.
+    """
+    logger = logging.getLogger("kakedoki")
+    try:
+        with get_client(sync_client=True) as client:
+            failure = client.api_healthcheck()
+    except RuntimeError as error:
+        failure = error
+    if failure is not None:
+        logger.warning("Prefect cannot be reached, the run goes on without it: %s", failure)
+        return flow.fn(*args, **kwargs)
+    return flow(*args, **kwargs)
 
 
 def _in_flow() -> bool:

@@ -89,7 +89,7 @@ def tune(
     seed: int,
     n_trials: int,
     timeout_seconds: float | None = None,
-    progress: Callable[[int, float], None] = lambda n_trials, best: None,
+    progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Tuned:
     """Search with a tree-structured Parzen estimator; what has been tried is kept, so that a search can go on later.
 

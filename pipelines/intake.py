@@ -1,0 +1,93 @@
+"""The first two stages of every run: read the source, check it, and find the slots to be filled."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from configs.errors import SourceError, TooManyBadRowsError
+from features.contracts import CheckReport, Tables, check_tables
+from features.slots import build_slots
+from models.planning.capacity import build_capacity
+from pipelines.exports.writing import write_failed
+from pipelines.order import Order, reveal_password
+from pipelines.sources import RawSource, read_source
+from pipelines.stages import stage
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a run stands on.
+
+    Attributes
+    ----------
+    where, fingerprint
+        Of the source; passwords masked.
+    tables, report
+        Checked tables and what the check found.
+    slots
+        Slots of the horizon with their calendar features, in order; a plan's ``slot_row`` counts in it.
+    capacity
+        slot_start · dials, the places given, row by row as ``slots``; empty for runs that plan nothing.
+    """
+
+    where: str
+    fingerprint: dict[str, str]
+    tables: Tables
+    report: CheckReport
+    slots: pd.DataFrame
+    capacity: pd.DataFrame
+
+
+def _is_passing(error: BaseException) -> bool:
+    """A server may be back in a moment; a folder that is missing now stays missing."""
+    return isinstance(error, SourceError) and "://" in str(error)
+
+
+@stage(
+    "read",
+    tell=lambda raw: ", ".join(f"{len(table):,} {name}" for name, table in raw.tables.items()),
+    retries=2,
+    retry_when=_is_passing,
+)
+def read(order: Order) -> RawSource:
+    """Read the raw tables of the order's source.
+
+    Raises
+    ------
+    SourceError, ContractError
+        The source cannot be reached, or lacks a table.
+    """
+    return read_source(reveal_password(order.source), order.settings)
+
+
+@stage("check", tell=lambda intake: _tell_check(intake))
+def check(order: Order, raw: RawSource) -> Intake:
+    """Check the tables against their contract and count the places of the horizon, before hours are spent on them.
+
+    Raises
+    ------
+    ContractError, TooManyBadRowsError, NoCapacityError
+        See DESIGN section 9; the rejected rows of too many bad ones are kept in ``OUT.failed/``.
+    """
+    tables, report = judge(order, raw)
+    capacity = build_capacity(tables.capacity, tables.call_attempts, order.as_of, order.settings)
+    slots = build_slots(pd.DatetimeIndex(capacity["slot_start"]), order.settings)
+    return Intake(raw.where, raw.fingerprint, tables, report, slots, capacity)
+
+
+def judge(order: Order, raw: RawSource) -> tuple[Tables, CheckReport]:
+    """Check the tables; when too many rows are bad, keep them beside OUT and say where."""
+    try:
+        return check_tables(raw.tables, order.as_of, order.settings)
+    except TooManyBadRowsError as error:
+        if order.out is None or error.rejects is None:
+            raise
+        failed = write_failed(order.out, error.rejects)
+        raise TooManyBadRowsError(f"{error}; all {len(error.rejects):,} are in {failed}", error.rejects) from error
+
+
+def _tell_check(intake: Intake) -> str:
+    counts = intake.report.counts
+    kept = f"{counts['call_attempts_kept']:,} attempts and {counts['customers_kept']:,} customers kept"
+    places = f"{int(intake.capacity['dials'].sum()):,} places in {len(intake.slots)} slots"
+    return f"{kept}, {len(intake.report.rejects):,} rows rejected, {places}"

@@ -1,0 +1,52 @@
+"""Planning alone: the flow that plans with the champion of earlier nights."""
+
+from datetime import date
+
+from prefect import flow
+
+from configs.errors import NoModelError
+from models.registry import read_champion
+from pipelines.intake import check, read
+from pipelines.night import Night
+from pipelines.order import Order, read_order
+from pipelines.planned import measure, place, staff
+from pipelines.results import write
+from pipelines.runs import hold_lock
+from pipelines.stages import record_stages, stage
+from pipelines.train import NightModel, name_of_source, open_store
+
+
+@flow(name="plan")
+def plan(
+    source: str,
+    out: str,
+    run_date: date | None = None,
+    horizon_days: int | None = None,
+    staffing: str = "fixed",
+    config: list[str] | None = None,
+) -> Night:
+    """Plan with the champion of earlier nights; fit nothing."""
+    order = read_order(source, out, run_date, horizon_days, staffing, config)
+    with hold_lock(order.var), record_stages() as stages:
+        intake = check(order, read(order))
+        model = recall(order)
+        planned = place(order, intake, model)
+        seats = staff(order, intake, planned)
+        gains = measure(order, intake, planned, model)
+        return write(order, intake, model, planned, seats, gains, stages)
+
+
+@stage("recall", tell=lambda model: f"{model.name} version {model.version}")
+def recall(order: Order) -> NightModel:
+    """Read the champion of the order's source.
+
+    Raises
+    ------
+    NoModelError
+        No night has registered a champion for this source.
+    """
+    name = name_of_source(order)
+    champion = read_champion(open_store(order), name)
+    if champion is None:
+        raise NoModelError(f"{order.source}: no champion yet (model {name}): run kakedoki train or nightly first")
+    return NightModel(champion.model, name, champion.version, None)

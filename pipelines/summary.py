@@ -1,0 +1,55 @@
+"""What a command says on the screen when it is done."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from models.contact.tuning import Tuned
+from pipelines.night import Night
+from pipelines.train import NightModel
+
+
+def tell_night(night: Night, out: Path, console: Console | None = None) -> None:
+    """Print the run in a few lines: what was planned, what it gains, where list and report are."""
+    console = console or Console(soft_wrap=True)
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    firm = int(night.call_list["is_firm"].sum())
+    table.add_row("run", f"{night.run_id}{'  (a simulated centre)' if night.settings.simulated else ''}")
+    table.add_row("model", f"{night.model_name} version {night.model_version}")
+    table.add_row("planned", f"{len(night.call_list):,} dials, {firm:,} of them on {night.as_of.date()}")
+    table.add_row("not called", f"{len(night.excluded):,} listed customers, each with the reason")
+    table.add_row("expected", f"{night.plan['expected_contacts']:,.0f} keyman contacts")
+    for name, gain in night.gains.items():
+        ratio, low, high = (float(gain[key]) for key in ("ratio", "low", "high"))
+        table.add_row(f"gain: {name}", f"{ratio:.2f} times ({low:.2f} to {high:.2f}), basis: {gain['basis']}")
+    table.add_row("call list", str(out / "call_list.csv"))
+    table.add_row("report", str(out / "report.html"))
+    console.print(table, highlight=False)
+    for note in (*night.report.notes, *night.notes):
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def tell_model(chosen: NightModel, console: Console | None = None) -> None:
+    """Print which model plans from now on, and how it and its rivals did on the forward fold."""
+    console = console or Console(soft_wrap=True)
+    if chosen.fitted is not None:
+        table = Table("rival", "log loss", "AUC", "calibration error", box=None, padding=(0, 2, 0, 0))
+        forward = chosen.fitted.rivals.query("fold == 'forward'")
+        for row in forward.to_dict("records"):
+            table.add_row(
+                str(row["rival"]), f"{row['log_loss']:.4f}", f"{row['auc']:.3f}", f"{row['calibration_error']:.3f}"
+            )
+        console.print(table, highlight=False)
+    console.print(f"model {chosen.name} version {chosen.version}{chosen.note and ': '}{chosen.note}", highlight=False)
+
+
+def tell_tuned(found: Tuned, file: Path, console: Console | None = None) -> None:
+    """Print what a search found and where it is kept."""
+    console = console or Console(soft_wrap=True)
+    console.print(
+        f"{found.n_trials} trials: log loss {found.log_loss:.5f}, the settings' own {found.default_log_loss:.5f}",
+        f"{file}: {found.params or 'the settings as they are'}",
+        sep="\n",
+        highlight=False,
+    )
