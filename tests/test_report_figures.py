@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.exports import figures
+from pipelines.exports import figures, sentences
 from pipelines.exports.heatmaps import build_age_map, build_observed_map, find_scale, shade
 
 ZONE = "Asia/Tokyo"
@@ -91,3 +91,11 @@ def test_ages_are_shown_youngest_first_and_the_unknown_only_in_the_margin() -> N
     titles = [cell.title.rsplit("of ")[-1] for cell in dict(heat.rows)["10:00"] if cell is not None]
     assert titles == ["1 dials", "1 dials", "2 dials", "5 dials"]
     assert build_age_map(log, customers.assign(age=np.float32("nan"))) is None
+
+
+def test_the_best_hour_comes_with_its_interval_and_thin_hours_do_not_compete() -> None:
+    rates = pd.DataFrame({"hour": [9, 18, 20], "attempts": [1000, 1000, 10], "keyman_contacts": [100, 120, 9]})
+    rates = rates.assign(keyman_contact_rate=rates["keyman_contacts"] / rates["attempts"])
+    said = sentences.build_best_hour(rates).replace("\N{NO-BREAK SPACE}", " ")
+    assert "18:00, stands at 1.05 times the mean (90 % interval 0.91 to 1.21, and the best of 2" in said
+    assert sentences.build_best_hour(rates.tail(1)) == "No hour has enough dials to be compared."

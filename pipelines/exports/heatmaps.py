@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from features.measures import add_calling_time, band_ages, build_rates
-from pipelines.exports.sentences import count, percent
+from pipelines.exports.sentences import MIN_DIALS, count, percent
 from pipelines.night import Night
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 ALL = "all"
-MIN_DIALS = 50
 N_SHADES = 9
 _NARROWEST = 0.3
 

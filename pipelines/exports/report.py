@@ -58,7 +58,7 @@ def _tell_result(night: Night) -> dict[str, Any]:
             "expected per dial": sentences.percent(
                 contacts / n_dials if contacts is not None and n_dials else float("nan")
             ),
-            "against the historical way": f"× {sentences.decimal(total.get('ratio', float('nan')))}",
+            "against the historical way": sentences.build_gain_tile(total),
         },
         "gains": gains,
         "gain_meanings": sentences.GAIN_MEANINGS,
@@ -79,7 +79,7 @@ def _tell_log(night: Night) -> dict[str, Any]:
         "segments": build_segments(night),
         "best_hour": sentences.build_best_hour(build_rates(timed, ["hour"])),
         "overall": as_plain(overall.iloc[0].to_dict()),
-        "min_dials": heatmaps.MIN_DIALS,
+        "min_dials": sentences.MIN_DIALS,
         "log_from": attempts["attempted_at"].min(),
         "log_to": attempts["attempted_at"].max(),
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from features.measures import add_rate_interval
 from features.slots import SLOT_FEATURES
 from pipelines.night import Night
 
@@ -17,13 +18,14 @@ GAIN_MEANINGS = {
 EXCLUDED_MEANINGS = {
     "quarantined": "the customer's row was rejected, so nothing is known for sure",
     "do_not_call": "asked not to be called, or the mark cannot be read",
-    "refused": "has refused; calling on is unlawful",
+    "refused": "has refused, and must not be called again",
     "wrong_number": "the number belongs to somebody else",
     "contacted": "reached since being listed",
     "attempt_cap": "dialled as often as a listing allows",
     "no_lawful_slot": "no slot of the horizon is allowed for them",
     "no_capacity": "no place was left; a better use was found for each",
 }
+MIN_DIALS = 50
 _WEAK_AUC = 0.55
 _WEAK_STEP = 0.01
 
@@ -67,6 +69,20 @@ def judge_gain(gain: dict[str, Any]) -> str:
     if low <= 1.0 <= high:
         return "none"
     return "gain" if low > 1.0 else "loss"
+
+
+def build_gain_tile(gain: dict[str, Any]) -> str:
+    """Spell a gain for a tile: a ratio only where the interval leaves 1.0 out.
+
+    >>> build_gain_tile({"ratio": 1.2, "low": 1.1, "high": 1.3})
+    '× 1.20'
+    >>> build_gain_tile({"ratio": 1.2, "low": 0.9, "high": 1.5})
+    'no gain'
+    """
+    verdict = judge_gain(gain)
+    if verdict in ("gain", "loss"):
+        return f"× {decimal(gain['ratio'])}"
+    return "no gain" if verdict == "none" else "–"
 
 
 def build_headline(night: Night) -> str:
@@ -178,20 +194,21 @@ def build_time_share(importance: pd.DataFrame) -> str:
 
 
 def build_best_hour(rates: pd.DataFrame) -> str:
-    """Say how far the best hour stands above the mean, beside what published logs show.
+    """Say how far the best hour stands above the mean, how sure that is, and what published logs show.
 
     ``rates`` has one row per hour: hour · attempts · keyman_contacts · keyman_contact_rate. Hours under 50 dials are
     left out.
     """
-    solid = rates[rates["attempts"] >= 50]
+    solid = rates[rates["attempts"] >= MIN_DIALS]
     mean = rates["keyman_contacts"].sum() / max(rates["attempts"].sum(), 1)
     if solid.empty or not mean:
         return "No hour has enough dials to be compared."
-    best = solid.sort_values("keyman_contact_rate", ascending=False, kind="stable").iloc[0]
+    best = add_rate_interval(solid).sort_values("keyman_contact_rate", ascending=False, kind="stable").iloc[0]
+    ratio, low, high = (decimal(best[name] / mean) for name in ("keyman_contact_rate", "low", "high"))
     return (
-        f"The best hour in the log, {int(best['hour']):02d}:00, stands at "
-        f"{decimal(best['keyman_contact_rate'] / mean)} times the mean; published logs of millions of calls show 1.07 "
-        "to 1.15."
+        f"The best hour in the log, {int(best['hour']):02d}:00, stands at {ratio} times the mean "
+        f"(90\N{NO-BREAK SPACE}% interval {low} to {high}, and the best of {len(solid)} tends to look better than it "
+        "is); published logs of millions of calls show 1.07 to 1.15."
     )
 
 
