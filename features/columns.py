@@ -106,7 +106,7 @@ def parse_table(name: str, raw: pd.DataFrame, kinds: Mapping[str, Kind], zone: s
     Examples
     --------
     >>> agents = parse_table("agents", pd.DataFrame({"agent_id": [7], "age": ["x"]}), AGENT_COLUMNS, "Asia/Tokyo")
-    >>> agents.frame["agent_id"].tolist(), agents.unreadable[2]["row"].tolist()
+    >>> agents.frame["agent_id"].tolist(), agents.unreadable[0]["row"].tolist()
     (['7'], [2])
     """
     _require_columns(name, raw)
@@ -116,13 +116,14 @@ def parse_table(name: str, raw: pd.DataFrame, kinds: Mapping[str, Kind], zone: s
     faults = raw[ROW_FAULT] if ROW_FAULT in raw else pd.Series(pd.NA, index=raw.index, dtype="str")
     is_faulty = faults.notna().to_numpy()
     columns: dict[str, Any] = {}
-    rejects = [_list_faults(name, rows, faults)]
+    rejects = [_list_faults(name, rows, faults)] if is_faulty.any() else []
     for column, kind in kinds.items():
         given = raw[column] if column in raw else pd.Series(pd.NA, index=raw.index, dtype="str")
         cells = _read_cells(given, kind, zone)
         columns[column] = cells.values
         positions = np.flatnonzero(cells.unreadable & ~is_faulty)
-        rejects.append(list_rejects(name, rows, positions, column, given, UNREADABLE.get(kind, "unreadable")))
+        if len(positions):
+            rejects.append(list_rejects(name, rows, positions, column, given, UNREADABLE[kind]))
     found = frozenset(kinds) & frozenset(raw.columns)
     return ParsedTable(name, rows, pd.DataFrame(columns, index=raw.index), raw, is_faulty, tuple(rejects), found)
 
