@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from features.quarantine import ROW_FAULT
 
 _QUOTE, _NEWLINE, _RETURN = b'"'[0], b"\n"[0], b"\r"[0]
 _UTF8_MARK = b"\xef\xbb\xbf"
+_NO_LETTERS = re.compile("[\x80\uf8f0-\uf8f3]")  # what Python makes of bytes that cp932 leaves undefined
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -53,6 +55,8 @@ def read_csv(path: Path, content: bytes) -> pd.DataFrame:
     starts, lines = _find_records(path, text)
     header = _split(text[starts[0] : starts[1] if len(starts) > 1 else len(text)].decode("utf-8"))
     _refuse_repeated_columns(path, header)
+    if len(starts) == 1:
+        return pd.DataFrame(columns=[name.strip() for name in header], dtype="str")
     faulty: list[arrow_csv.InvalidRow] = []
     frame = _parse(path, text, header, faulty)
     is_whole = not is_cut and text.endswith((b"\n", b"\r"))
@@ -75,6 +79,10 @@ def _decode(path: Path, content: bytes) -> tuple[bytes, bool]:
                 return content[: error.start].decode(encoding).encode().removeprefix(_UTF8_MARK), True
             failures.append(error.start)
         else:
+            stray = _NO_LETTERS.search(text) if encoding == "cp932" else None
+            if stray:
+                failures.append(len(text[: stray.start()].encode(encoding)))
+                continue
             return (content if encoding == "utf-8" else text.encode()).removeprefix(_UTF8_MARK), False
     raise SourceError(
         f"{path.name}: byte {max(failures):,}: neither UTF-8 nor cp932 (Japanese Windows): save it as CSV in UTF-8"
