@@ -94,10 +94,12 @@ def test_an_id_cut_short_is_not_taken_for_another_customer(tmp_path):
     assert tables.held_attempts.empty
 
 
-def test_a_file_cut_inside_a_letter_is_read_up_to_there(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932"])
+def test_a_file_cut_inside_a_letter_loses_only_that_row(tmp_path, encoding):
     whole = CUSTOMERS + "00125,no,大阪"
-    frame = read(folder(tmp_path, customers=whole.encode()[:-1])).tables["customers"]
+    frame = read(folder(tmp_path, customers=whole.encode(encoding)[:-1])).tables["customers"]
     assert frame["region"].tolist() == ["東京都", "髙島①㈱", "大"]
+    assert frame[ROW_FAULT].fillna("").tolist() == ["", "", "the file ends inside a letter: is it cut short?"]
 
 
 def test_quoted_newlines_and_blank_lines_do_not_shift_the_line_numbers(tmp_path):

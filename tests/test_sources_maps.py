@@ -123,7 +123,8 @@ def test_vicidial_leads_become_customers(tmp_path):
 def test_vicidial_statuses_become_outcomes_conversions_and_refusals(tmp_path):
     statuses = {
         "SALE": "keyman_contact", "NI": "keyman_contact", "CALLBK": "keyman_contact", "NA": "no_answer",
-        "N": "no_answer", "B": "busy", "AA": "voicemail", "A": "voicemail", "DC": "wrong_number", "ADC": "failed", "DROP": "abandoned",
+        "N": "no_answer", "B": "busy", "AA": "voicemail", "A": "voicemail", "DC": "wrong_number", "ADC": "failed",
+        "DROP": "abandoned",
         "PDROP": "abandoned", "DNC": "keyman_contact",
     }  # fmt: skip
     rows = [f"{at}.1,1,101,C,2024-09-05 10:{at:02d}:00,60,{code},kei,NONE" for at, code in enumerate(statuses)]

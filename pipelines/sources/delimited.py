@@ -60,7 +60,8 @@ def read_csv(path: Path, content: bytes) -> pd.DataFrame:
     faulty: list[arrow_csv.InvalidRow] = []
     frame = _parse(path, text, header, faulty)
     is_whole = not is_cut and text.endswith((b"\n", b"\r"))
-    return _with_faults(frame, faulty, header, lines, is_whole)
+    table = _with_faults(frame, faulty, header, lines, is_whole)
+    return _fault_last_row(table) if is_cut else table
 
 
 def _decode(path: Path, content: bytes) -> tuple[bytes, bool]:
@@ -158,6 +159,13 @@ def _with_faults(
     extra = pd.DataFrame(cells, columns=frame.columns, index=pd.Index(rows[is_faulty], name="row"), dtype="str")
     joined = pd.concat([frame.assign(**{ROW_FAULT: None}), extra.assign(**{ROW_FAULT: reasons})])
     return joined.replace("", None).astype("str").sort_index()
+
+
+def _fault_last_row(table: pd.DataFrame) -> pd.DataFrame:
+    faults = table[ROW_FAULT] if ROW_FAULT in table else pd.Series(None, index=table.index, dtype="str")
+    is_last = np.arange(len(table)) == len(table) - 1
+    ending = "the file ends inside a letter: is it cut short?"
+    return table.assign(**{ROW_FAULT: faults.mask(is_last & faults.isna().to_numpy(), ending)})
 
 
 def _fault(row: arrow_csv.InvalidRow) -> str:
