@@ -127,16 +127,20 @@ def judge_rows(table: ParsedTable, schema: pa.DataFrameSchema, is_judged: np.nda
         cases = broken.failure_cases
     else:
         return []
-    unreadable = {(part["column"].iloc[0], at) for part in table.unreadable if len(part) for at in part["position"]}
     rejects = []
     for (column, check), group in cases.groupby(["column", "check"], sort=True):
         positions = np.sort(group["index"].astype("int64").unique())
         if check == "not_nullable":
-            positions = np.array([at for at in positions if (column, at) not in unreadable], dtype="int64")
+            positions = np.setdiff1d(positions, _unreadable_positions(table, str(column)))
         reason = _REASONS.get(str(check), str(check))
         values = table.raw[column] if column in table.raw else table.frame[column]
         rejects.append(list_rejects(table.name, table.rows, positions, str(column), values, reason))
     return rejects
+
+
+def _unreadable_positions(table: ParsedTable, column: str) -> np.ndarray:
+    parts = [part["position"].to_numpy() for part in table.unreadable if part["column"].iloc[0] == column]
+    return np.concatenate([np.empty(0, dtype="int64"), *parts])
 
 
 def judge_key(table: ParsedTable, key: str, is_judged: np.ndarray) -> list[pd.DataFrame]:

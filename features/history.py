@@ -1,0 +1,181 @@
+"""What each customer's earlier dials said, as of any instant: vectorised counts over one sorted log."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from features.outcomes import CONTACT
+from features.slots import PARTS
+
+HISTORY_FEATURES = (
+    "n_attempts",
+    "n_contacts",
+    "n_since_contact",
+    "n_last_7_days",
+    "n_last_28_days",
+    "days_since_attempt",
+    "days_since_contact",
+    "n_third_party",
+    "n_voicemail",
+    "n_busy",
+    "n_dialled_between",
+)
+PART_FEATURES = ("n_failed_in_part", "n_contacts_in_part", "n_in_part_last_28_days")
+
+_SECOND_BITS = 34
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class History:
+    """The log in (customer, time) order with running counts, ready to be asked "what was known before?".
+
+    Build it with :func:`build_history`. ``position`` answers every question: the counts of a customer before an
+    instant are differences of running sums between the customer's first row and that position.
+
+    Attributes
+    ----------
+    order : (n,) int
+        Positions in the attempts frame, customer by customer, oldest first.
+    customer_row, seconds, part : (n,)
+        Of the sorted dials; seconds since 1970.
+    is_contact : (n,) bool
+    first : (n_customers + 1,) int
+        Where each customer's dials begin.
+    """
+
+    order: np.ndarray
+    customer_row: np.ndarray
+    seconds: np.ndarray
+    part: np.ndarray
+    is_contact: np.ndarray
+    outcome: np.ndarray
+    first: np.ndarray
+
+    @cached_property
+    def _keys(self) -> np.ndarray:
+        return (self.customer_row.astype("int64") << _SECOND_BITS) + self.seconds
+
+    @cached_property
+    def _n_contacts(self) -> np.ndarray:
+        return _running(self.is_contact)
+
+    @cached_property
+    def _last_contact(self) -> np.ndarray:
+        """Sorted row of the newest contact at or before each row, -1 for none; shifted by one like the counts."""
+        rows = np.where(self.is_contact, np.arange(len(self.order)), -1)
+        return np.concatenate([[-1], np.maximum.accumulate(rows)]) if len(rows) else np.array([-1])
+
+    def position(self, customer_rows: np.ndarray, before_seconds: np.ndarray) -> np.ndarray:
+        """Sorted row just after the last dial of each customer before the instant; (m,) int."""
+        asked = (customer_rows.astype("int64") << _SECOND_BITS) + before_seconds
+        return np.searchsorted(self._keys, asked, side="left")
+
+    def features_at(self, customer_rows: np.ndarray, before_seconds: np.ndarray) -> dict[str, np.ndarray]:
+        """``HISTORY_FEATURES`` but ``n_dialled_between``, each (m,) float32, of each customer before each instant.
+
+        Days since something that never happened are NaN.
+        """
+        at = self.position(customer_rows, before_seconds)
+        start = self.first[customer_rows]
+        contact = self._last_contact[at]
+        has_contact = contact >= start
+        series_start = np.where(has_contact, contact + 1, start)
+        counted = {
+            "n_attempts": at - start,
+            "n_contacts": self._n_contacts[at] - self._n_contacts[start],
+            "n_since_contact": at - series_start,
+            "n_last_7_days": at - self.position(customer_rows, before_seconds - 7 * _DAY),
+            "n_last_28_days": at - self.position(customer_rows, before_seconds - 28 * _DAY),
+            "days_since_attempt": self._days_since(at - 1, at > start, before_seconds),
+            "days_since_contact": self._days_since(contact, has_contact, before_seconds),
+            **{
+                f"n_{name}": self._running_outcome[name][at] - self._running_outcome[name][start]
+                for name in ("third_party", "voicemail", "busy")
+            },
+        }
+        return {name: np.asarray(column, dtype="float32") for name, column in counted.items()}
+
+    def part_features_at(
+        self, customer_rows: np.ndarray, before_seconds: np.ndarray, part: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """``PART_FEATURES`` in the given part of the week (m,), each (m,) float32."""
+        at = self.position(customer_rows, before_seconds)
+        recent = self.position(customer_rows, before_seconds - 28 * _DAY)
+        start = self.first[customer_rows]
+        dialled = self._dialled_in_part[at, part]
+        contacts = self._contacts_in_part[at, part] - self._contacts_in_part[start, part]
+        counted = {
+            "n_failed_in_part": dialled - self._dialled_in_part[start, part] - contacts,
+            "n_contacts_in_part": contacts,
+            "n_in_part_last_28_days": dialled - self._dialled_in_part[recent, part],
+        }
+        return {name: column.astype("float32") for name, column in counted.items()}
+
+    @cached_property
+    def _running_outcome(self) -> dict[str, np.ndarray]:
+        return {name: _running(self.outcome == name) for name in ("third_party", "voicemail", "busy")}
+
+    @cached_property
+    def _dialled_in_part(self) -> np.ndarray:
+        return _running(self.part[:, None] == np.arange(len(PARTS)))
+
+    @cached_property
+    def _contacts_in_part(self) -> np.ndarray:
+        return _running((self.part[:, None] == np.arange(len(PARTS))) & self.is_contact[:, None])
+
+    def _days_since(self, row: np.ndarray, exists: np.ndarray, now_seconds: np.ndarray) -> np.ndarray:
+        if len(self.seconds) == 0:
+            return np.full(len(row), np.nan)
+        then = self.seconds[np.clip(row, 0, None)]
+        return np.where(exists, (now_seconds - then) / _DAY, np.nan)
+
+
+def build_history(attempts: pd.DataFrame, n_customers: int) -> History:
+    """Sort the log once so that any "as of" question is two searches.
+
+    Parameters
+    ----------
+    attempts
+        Checked attempts with customer_row · attempted_at · outcome · part (see ``features.slots``).
+    n_customers
+        Number of customers; rows beyond the log simply have no history.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"customer_row": [0, 0], "outcome": ["busy", "keyman_contact"], "part": [0, 3],
+    ...     "attempted_at": pd.to_datetime(["2026-11-02 09:00", "2026-11-03 18:00"]).tz_localize("Asia/Tokyo")})
+    >>> history = build_history(log, 1)
+    >>> midnight = seconds_of(pd.Series(pd.to_datetime(["2026-11-03", "2026-11-04"]).tz_localize("Asia/Tokyo")))
+    >>> history.features_at(np.array([0, 0]), midnight)["n_contacts"].tolist()
+    [0.0, 1.0]
+    """
+    seconds = seconds_of(attempts["attempted_at"])
+    rows = attempts["customer_row"].to_numpy("int64")
+    order = np.lexsort((seconds, rows))
+    outcome = attempts["outcome"].to_numpy(dtype=object)[order]
+    return History(
+        order=order,
+        customer_row=rows[order],
+        seconds=seconds[order],
+        part=attempts["part"].to_numpy("int8")[order],
+        is_contact=outcome == CONTACT,
+        outcome=outcome,
+        first=np.searchsorted(rows[order], np.arange(n_customers + 1)),
+    )
+
+
+def seconds_of(instants: pd.Series) -> np.ndarray:
+    """Whole seconds since 1970 of tz-aware instants; (n,) int64.
+
+    >>> seconds_of(pd.Series(pd.to_datetime(["1970-01-01 09:00:07"]).tz_localize("Asia/Tokyo"))).tolist()
+    [7]
+    """
+    return instants.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[s]").astype("int64")
+
+
+def _running(flags: np.ndarray) -> np.ndarray:
+    zero = np.zeros((1, *flags.shape[1:]), dtype="int32")
+    return np.concatenate([zero, np.cumsum(flags, axis=0, dtype="int32")])

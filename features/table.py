@@ -1,0 +1,103 @@
+"""The log as the models read it: one row per dial in (customer, time) order, each cut at the night it was planned."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from configs.settings import Settings
+from features.history import History, build_history, seconds_of
+from features.outcomes import CONTACT
+from features.slots import add_slot_features
+
+MAX_LAG_DAYS = 6
+"""A plan looks up to six days beyond what is known, so a training dial's history is cut as far back."""
+
+
+@dataclass(frozen=True)
+class DialLog:
+    """Dials sorted by customer and time, with slot features, and the history that answers "known when?".
+
+    Attributes
+    ----------
+    dials
+        customer_row · attempted_at · outcome · is_contact · day (local, datetime64[D]) · seconds · slot features.
+    history
+        Over exactly these rows: sorted row = position in ``dials``.
+    customers
+        Checked customers; position = customer_row.
+    """
+
+    dials: pd.DataFrame
+    history: History
+    customers: pd.DataFrame
+
+    @property
+    def is_contact(self) -> np.ndarray:
+        """Whether each dial reached the intended person; (n,) bool."""
+        return self.history.is_contact
+
+    def subset(self, rows: np.ndarray) -> "DialLog":
+        """The log of the dials where ``rows`` (bool, (n,)) is true."""
+        kept = self.dials.loc[rows].reset_index(drop=True)
+        return DialLog(kept, build_history(kept, len(self.customers)), self.customers)
+
+
+def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Settings) -> DialLog:
+    """Sort the checked attempts and add slot features.
+
+    Parameters
+    ----------
+    attempts
+        Checked attempts: customer_row · attempted_at (tz-aware) · outcome. Left untouched.
+    customers
+        Checked customers.
+
+    Returns
+    -------
+    DialLog
+        The same whatever the order of the input rows.
+    """
+    seconds = seconds_of(attempts["attempted_at"])
+    ties = np.unique(attempts["attempt_id"].to_numpy(dtype=object), return_inverse=True)[1]
+    order = np.lexsort((ties, seconds, attempts["customer_row"].to_numpy()))
+    columns = ["customer_row", "attempted_at", "outcome"]
+    dials = add_slot_features(attempts[columns].take(order).reset_index(drop=True), "attempted_at", settings)
+    day = dials["attempted_at"].dt.tz_localize(None).to_numpy("datetime64[D]")
+    dials = dials.assign(is_contact=dials["outcome"] == CONTACT, seconds=seconds[order], day=day)
+    return DialLog(dials, build_history(dials, len(customers)), customers)
+
+
+def cut_nights(log: DialLog, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The night at which each dial is imagined to have been planned, zero to six days before it.
+
+    Parameters
+    ----------
+    rows : (m,) int
+        Sorted rows of the dials.
+
+    Returns
+    -------
+    cutoff_seconds : (m,) int64
+        00:00 of that night in the centre's zone.
+    n_between : (m,) int64
+        Dials of the customer between that night and the dial; all of them failed, or the series had ended.
+    """
+    days = log.dials["day"].to_numpy("datetime64[D]")[rows]
+    nights = days - rng.integers(0, MAX_LAG_DAYS + 1, size=len(rows))
+    cutoff = midnight_seconds(nights, str(log.dials["attempted_at"].dt.tz))
+    known = log.history.position(log.history.customer_row[rows], cutoff)
+    return cutoff, rows - known
+
+
+def midnight_seconds(days: np.ndarray, timezone: str) -> np.ndarray:
+    """Seconds since 1970 of 00:00 local time of each day, datetime64[D] (m,); a skipped midnight is the next instant.
+
+    >>> midnight_seconds(np.array(["1970-01-02"], dtype="datetime64[D]"), "Asia/Tokyo").tolist()
+    [54000]
+    """
+    unique, which = np.unique(days, return_inverse=True)
+    local = pd.Series(pd.DatetimeIndex(unique)).dt.tz_localize(
+        timezone, ambiguous=np.ones(len(unique), dtype=bool), nonexistent="shift_forward"
+    )
+    return seconds_of(local)[which]

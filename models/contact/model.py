@@ -1,0 +1,194 @@
+"""The contact model: the hierarchy's log-odds, corrected by small trees, calibrated."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from features.history import HISTORY_FEATURES, PART_FEATURES
+from features.slots import SLOT_FEATURES
+from features.table import DialLog
+from models.contact.calibration import Calibration
+from models.contact.effects import EffectTable, slot_codes
+from models.contact.encoding import Encoding
+from models.contact.hierarchy import Hierarchy, attribute_effects
+from models.contact.persons import PersonStates, PriorVariances
+
+PERSON_FEATURES = ("person_level",)
+PERSON_PART_FEATURES = ("person_in_part", "person_in_part_sd")
+BASE = "base_logit"
+
+
+@dataclass(frozen=True)
+class ContactModel:
+    """P(keyman contact | one dial to this customer in this slot, what was known on the night).
+
+    Attributes
+    ----------
+    hierarchy
+        Person ← segment ← slot.
+    trees
+        LightGBM model text; its features are ``feature_names``, its start is the hierarchy's logit.
+    calibration
+    attributes
+        Customer columns used.
+    """
+
+    hierarchy: Hierarchy
+    trees: str
+    calibration: Calibration
+    attributes: tuple[str, ...]
+
+    @property
+    def customer_features(self) -> tuple[str, ...]:
+        """Features that a customer keeps over the whole horizon."""
+        return (*self.attributes, *HISTORY_FEATURES, *PERSON_FEATURES)
+
+    @property
+    def part_features(self) -> tuple[str, ...]:
+        """Features of a customer in a part of the week."""
+        return (*PART_FEATURES, *PERSON_PART_FEATURES)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Features of the trees, in order: customer, customer × part, slot."""
+        return (*self.customer_features, *self.part_features, *SLOT_FEATURES)
+
+    @cached_property
+    def booster(self) -> lgb.Booster:
+        """The trees, ready to predict."""
+        return lgb.Booster(model_str=self.trees)
+
+    def predict_rows(self, rows: pd.DataFrame) -> np.ndarray:
+        """Probability of each row of ``feature_names`` and ``base_logit``; (n,) float in (0, 1)."""
+        features = rows[list(self.feature_names)].to_numpy("float32")
+        trees = self.booster.predict(features, raw_score=True)
+        return self.calibration.apply(rows[BASE].to_numpy("float64") + np.asarray(trees))
+
+    def to_json(self) -> str:
+        """The whole model as text that :meth:`from_json` reads back."""
+        hierarchy = self.hierarchy
+        return json.dumps(
+            {
+                "attributes": self.attributes,
+                "trees": self.trees,
+                "calibration": vars(self.calibration),
+                "encoding": vars(hierarchy.encoding),
+                "variances": vars(hierarchy.variances),
+                "tables": [vars(table) | {"values": table.values.tolist()} for table in hierarchy.tables],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "ContactModel":
+        """Read a model written by :meth:`to_json`."""
+        kept = json.loads(text)
+        encoding = Encoding(
+            **{
+                key: {name: tuple(values) for name, values in kept["encoding"][key].items()}
+                for key in ("levels", "edges", "crossed")
+            },
+            segment_by=tuple(kept["encoding"]["segment_by"]),
+        )
+        tables = [
+            EffectTable(**(table | {"values": np.array(table["values"], dtype="float32")})) for table in kept["tables"]
+        ]
+        hierarchy = Hierarchy(encoding, tables, PriorVariances(**kept["variances"]))
+        return cls(hierarchy, kept["trees"], Calibration(**kept["calibration"]), tuple(kept["attributes"]))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of chosen customers before chosen instants: the ground on which rows and scores are built.
+
+    Attributes
+    ----------
+    customer_rows, cutoff_seconds, n_between : (m,)
+        Whom, known up to when, and how many planned dials have failed since then.
+    mean, variance : (m, n_parts) float32
+        Person effects.
+    """
+
+    log: DialLog
+    hierarchy: Hierarchy
+    customer_rows: np.ndarray
+    cutoff_seconds: np.ndarray
+    n_between: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+
+    @cached_property
+    def history(self) -> dict[str, np.ndarray]:
+        """``HISTORY_FEATURES`` at the cutoff, each (m,) float32."""
+        counted = self.log.history.features_at(self.customer_rows, self.cutoff_seconds)
+        return counted | {"n_dialled_between": self.n_between.astype("float32")}
+
+    @cached_property
+    def codes(self) -> dict[str, np.ndarray]:
+        """Levels of all customer keys, each (m,) int32."""
+        of_customers = self.hierarchy.encoding.encode(self.log.customers)
+        return {key: levels[self.customer_rows] for key, levels in of_customers.items()}
+
+    def customer_columns(self, attributes: tuple[str, ...]) -> np.ndarray:
+        """Customer features in model order; (m, n_customer_features) float32."""
+        customers = self.log.customers
+        shown = [
+            customers[name].to_numpy("float32")
+            if name in self.hierarchy.encoding.edges
+            else attribute_effects(self.hierarchy, customers, name)
+            for name in attributes
+        ]
+        columns = [column[self.customer_rows] for column in shown]
+        return np.column_stack([*columns, *(self.history[name] for name in HISTORY_FEATURES), self.mean.mean(axis=1)])
+
+    def part_columns(self, part: np.ndarray) -> np.ndarray:
+        """Customer × part features in model order for one part per row; (m, n_part_features) float32."""
+        counted = self.log.history.part_features_at(self.customer_rows, self.cutoff_seconds, part)
+        mean, variance = self.person_in(part)
+        return np.column_stack([*(counted[name] for name in PART_FEATURES), mean, np.sqrt(variance)])
+
+    def person_in(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Person effect and its variance in one part per row; (m,) each."""
+        rows = np.arange(len(part))
+        return self.mean[rows, part], self.variance[rows, part]
+
+
+def gather_evidence(
+    hierarchy: Hierarchy,
+    log: DialLog,
+    customer_rows: np.ndarray,
+    cutoff_seconds: np.ndarray,
+    n_between: np.ndarray,
+    states: PersonStates | None = None,
+) -> Evidence:
+    """Collect what is known of each customer before each instant; ``states`` saves running the filter again."""
+    states = states or hierarchy.person_states(log)
+    at = log.history.position(customer_rows, cutoff_seconds)
+    mean, variance = states.at(at, log.history.first[customer_rows])
+    return Evidence(log, hierarchy, customer_rows, cutoff_seconds, n_between, mean, variance)
+
+
+def build_rows(evidence: Evidence, slots: pd.DataFrame, attributes: tuple[str, ...]) -> pd.DataFrame:
+    """One row per (customer, slot) pair: tree features and the hierarchy's logit.
+
+    Parameters
+    ----------
+    evidence
+        Of the m customers.
+    slots
+        Slot features of the m dials, row by row (``features.slots``).
+
+    Returns
+    -------
+    DataFrame
+        (m, n_features + 1) float32: the model's ``feature_names`` and ``base_logit``.
+    """
+    part = slots["part"].to_numpy()
+    shape = ContactModel(evidence.hierarchy, "", Calibration(0.0, 1.0), attributes)
+    slot_columns = slots[list(SLOT_FEATURES)].to_numpy("float32")
+    features = np.column_stack([evidence.customer_columns(attributes), evidence.part_columns(part), slot_columns])
+    base = evidence.hierarchy.base_logit(evidence.codes, slot_codes(slots), *evidence.person_in(part))
+    return pd.DataFrame(features, columns=list(shape.feature_names)).assign(**{BASE: base})

@@ -1,0 +1,133 @@
+"""The contact model over a whole horizon: P(keyman contact) of chosen customers in every slot."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from configs.settings import Settings
+from features.slots import SLOT_FEATURES
+from features.table import DialLog, build_dial_log, midnight_seconds
+from models.contact.effects import slot_codes
+from models.contact.model import ContactModel, Evidence, build_rows, gather_evidence
+from models.contact.persons import attenuate
+from models.contact.scoring import CompiledForest, compile_forest
+
+_BLOCK = 4096
+
+
+class Scorer:
+    """Ask it for probabilities: ``scorer(customer_rows, n_earlier)``.
+
+    Built by :func:`build_scorer`. The forest is compiled once per part of the week, because a customer's features keep
+    still within a part; tables of the hierarchy are spread over the slots once.
+    """
+
+    def __init__(self, model: ContactModel, log: DialLog, as_of: pd.Timestamp, slots: pd.DataFrame) -> None:
+        self.model = model
+        self.slots = slots
+        self.evidence = _known_tonight(model, log, as_of)
+        self._customers = self.evidence.customer_columns(model.attributes)
+        self._between = model.customer_features.index("n_dialled_between")
+        self._part_of_slot = slots["part"].to_numpy("int64")
+        self._parts = [(part, self._part_columns(part)) for part in np.unique(self._part_of_slot)]
+        self._forests = {part: self._compile(part) for part, _ in self._parts}
+        self._spread = _spread_tables(model, slots)
+
+    def __call__(self, customer_rows: np.ndarray, n_earlier: int = 0) -> np.ndarray:
+        """P(keyman contact) of one dial per customer × slot.
+
+        Parameters
+        ----------
+        customer_rows : (m,) int
+            Positions in the checked customers.
+        n_earlier
+            Dials planned before this one in the horizon, all of them assumed to have failed.
+
+        Returns
+        -------
+        (m, n_slots) float32
+            Probabilities in (0, 1).
+        """
+        p = np.empty((len(customer_rows), len(self.slots)), dtype="float32")
+        for begin in range(0, len(customer_rows), _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            p[block] = self._score(np.asarray(customer_rows[block]), n_earlier)
+        return p
+
+    def _score(self, rows: np.ndarray, n_earlier: int) -> np.ndarray:
+        logits = np.zeros((len(rows), len(self.slots)), dtype="float32")
+        for key, values in self._spread.items():
+            logits += values[self.evidence.codes[key][rows]]
+        logits += self.evidence.mean[rows][:, self._part_of_slot]
+        logits *= attenuate(self.evidence.variance[rows])[:, self._part_of_slot]
+        customers = self._customers[rows]
+        customers[:, self._between] = n_earlier
+        for part, columns in self._parts:
+            features = np.concatenate([customers, columns[rows]], axis=1)
+            self._forests[part].add_to(logits, np.flatnonzero(self._part_of_slot == part), features)
+        calibration = self.model.calibration
+        return expit(logits * np.float32(calibration.slope) + np.float32(calibration.intercept))
+
+    def _part_columns(self, part: int) -> np.ndarray:
+        return self.evidence.part_columns(np.full(len(self.evidence.customer_rows), part))
+
+    def _compile(self, part: int) -> CompiledForest:
+        slots = self.slots.loc[self._part_of_slot == part, list(SLOT_FEATURES)].to_numpy("float32")
+        n_features = len(self.model.customer_features) + len(self.model.part_features)
+        return compile_forest(self.model.booster, slots, n_features)
+
+
+def build_scorer(
+    model: ContactModel,
+    attempts: pd.DataFrame,
+    customers: pd.DataFrame,
+    as_of: pd.Timestamp,
+    slots: pd.DataFrame,
+    settings: Settings,
+) -> Scorer:
+    """Get ready to score the customers for the given slots with all that is known at ``as_of``.
+
+    Parameters
+    ----------
+    attempts, customers
+        Checked tables.
+    slots
+        Of ``features.slots.build_slots``; the columns of every answer.
+    """
+    return Scorer(model, build_dial_log(attempts, customers, settings), as_of, slots)
+
+
+def predict_cross_join(scorer: Scorer, customer_rows: np.ndarray, n_earlier: int = 0) -> Iterator[np.ndarray]:
+    """The same probabilities the slow way, slot by slot with LightGBM's own predict: for tests and benchmarks."""
+    for slot_row in range(len(scorer.slots)):
+        evidence = scorer.evidence
+        chosen = Evidence(
+            evidence.log,
+            evidence.hierarchy,
+            customer_rows,
+            evidence.cutoff_seconds[customer_rows],
+            np.full(len(customer_rows), n_earlier),
+            evidence.mean[customer_rows],
+            evidence.variance[customer_rows],
+        )
+        slots = scorer.slots.iloc[np.full(len(customer_rows), slot_row)]
+        yield scorer.model.predict_rows(build_rows(chosen, slots, scorer.model.attributes))
+
+
+def _known_tonight(model: ContactModel, log: DialLog, as_of: pd.Timestamp) -> Evidence:
+    everyone = np.arange(len(log.customers))
+    day = np.array([as_of.tz_localize(None).date()], dtype="datetime64[D]")
+    night = np.repeat(midnight_seconds(day, str(as_of.tz)), len(everyone))
+    return gather_evidence(model.hierarchy, log, everyone, night, np.zeros(len(everyone), dtype="int64"))
+
+
+def _spread_tables(model: ContactModel, slots: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Per customer key, (n_levels, n_slots) float32: the sum of its tables over the slots."""
+    codes = slot_codes(slots)
+    spread: dict[str, np.ndarray] = {}
+    for table in model.hierarchy.tables:
+        over_slots = table.values[:, codes[table.slot_key]]
+        spread[table.customer_key] = spread.get(table.customer_key, np.float32(0.0)) + over_slots
+    return spread
