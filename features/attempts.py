@@ -8,7 +8,7 @@ import pandas as pd
 from configs.errors import ContractError
 from features.columns import ATTEMPT_COLUMNS, ParsedTable, parse_table
 from features.outcomes import OUTCOMES
-from features.quarantine import join_rejects, list_rejects
+from features.quarantine import join_rejects, list_rejects, mark_rejected
 from features.schemas import ATTEMPTS, judge_key, judge_rows
 
 _FLOATS = ("ring_seconds", "talk_seconds", "wrap_seconds", "propensity")
@@ -63,9 +63,9 @@ def check_attempts(
     is_of_quarantined = is_known_tonight & table.frame["customer_id"].isin(list(refused_ids)).to_numpy()
     is_judged = is_known_tonight & ~is_of_quarantined
     rejects = _judge(table, customer_rows, is_judged)
-    is_good = is_judged & ~_at(rejects, len(table.rows))
+    is_good = is_judged & ~mark_rejected(rejects, len(table.rows))
     repeats = join_rejects(judge_key(table, "attempt_id", is_good))
-    is_kept = is_good & ~_at(repeats, len(table.rows))
+    is_kept = is_good & ~mark_rejected(repeats, len(table.rows))
     is_rejected = is_judged & ~is_kept
     return CheckedAttempts(
         frame=_clean(table, customer_rows, is_kept),
@@ -116,9 +116,3 @@ def _hold(table: ParsedTable, customer_rows: np.ndarray, is_held: np.ndarray) ->
             "refused": rejected["refused"].fillna(False).astype(bool),
         }
     ).sort_values(["customer_row", "attempted_at"], ignore_index=True)
-
-
-def _at(rejects: pd.DataFrame, n_rows: int) -> np.ndarray:
-    is_refused = np.zeros(n_rows, dtype=bool)
-    is_refused[rejects["position"].to_numpy()] = True
-    return is_refused

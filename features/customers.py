@@ -10,7 +10,7 @@ import pandas as pd
 from configs.errors import ContractError
 from features.cells import read_flags, read_numbers
 from features.columns import CUSTOMER_COLUMNS, Kind, ParsedTable, parse_table
-from features.quarantine import join_rejects, list_rejects
+from features.quarantine import join_rejects, list_rejects, mark_rejected
 from features.schemas import CUSTOMERS, judge_key, judge_rows
 
 BARRED_UNREADABLE = "not yes or no: the customer is kept and barred"
@@ -67,9 +67,9 @@ def check_customers(
     barred = table.frame["do_not_call"].fillna(True).astype(bool)
     cell_rejects = [part for part in table.unreadable if not part["column"].eq("do_not_call").any()]
     rejects = join_rejects([*cell_rejects, *judge_rows(table, CUSTOMERS, ~table.is_faulty)])
-    is_good = ~_at(rejects, len(table.rows))
+    is_good = ~mark_rejected(rejects, len(table.rows))
     repeats = join_rejects(judge_key(table, "customer_id", is_good))
-    is_kept = is_good & ~_at(repeats, len(table.rows))
+    is_kept = is_good & ~mark_rejected(repeats, len(table.rows))
     barred_rejects = _barred_rejects(table)
     frame = _clean(table, is_kept, barred, further)
     refused = _refused(table, frame)
@@ -132,9 +132,3 @@ def _refused(table: ParsedTable, kept: pd.DataFrame) -> pd.DataFrame:
     else:
         may_be_listed = pd.Series(True, index=known.index)
     return pd.DataFrame({"customer_id": known, "may_be_listed": may_be_listed}).loc[is_refused]
-
-
-def _at(rejects: pd.DataFrame, n_rows: int) -> np.ndarray:
-    is_refused = np.zeros(n_rows, dtype=bool)
-    is_refused[rejects["position"].to_numpy()] = True
-    return is_refused

@@ -70,6 +70,17 @@ def join_rejects(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(kept, ignore_index=True).sort_values(["position", "column"], kind="stable", ignore_index=True)
 
 
+def mark_rejected(rejects: pd.DataFrame, n_rows: int) -> np.ndarray:
+    """Mark the rows of a table that have any reject: (n_rows,) bool.
+
+    >>> mark_rejected(pd.DataFrame({"position": [1, 1]}), 3).tolist()
+    [False, True, False]
+    """
+    is_rejected = np.zeros(n_rows, dtype=bool)
+    is_rejected[rejects["position"].to_numpy()] = True
+    return is_rejected
+
+
 def mask_phones(rejects: pd.DataFrame, phones: "pd.Series[Any]") -> pd.DataFrame:
     """Mask every value that is somebody's phone number, in whatever column it strayed into.
 

@@ -1,11 +1,10 @@
 """The optional tables: who works (agents) and how much each slot holds (capacity)."""
 
-import numpy as np
 import pandas as pd
 
 from configs.errors import ContractError
 from features.columns import AGENT_COLUMNS, CAPACITY_COLUMNS, ParsedTable, parse_table
-from features.quarantine import join_rejects
+from features.quarantine import join_rejects, mark_rejected
 from features.schemas import AGENTS, AGENTS_CAPACITY, DIALS_CAPACITY, judge_key, judge_rows
 
 
@@ -45,8 +44,7 @@ def check_capacity(raw: pd.DataFrame, zone: str) -> tuple[pd.DataFrame, pd.DataF
 
 def _keep(table: ParsedTable, key: str, broken: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     rejects = join_rejects([*table.unreadable, *broken])
-    is_good = np.ones(len(table.rows), dtype=bool)
-    is_good[rejects["position"].to_numpy()] = False
-    repeats = join_rejects(judge_key(table, key, is_good))
-    is_good[repeats["position"].to_numpy()] = False
-    return table.frame.loc[is_good].sort_values(key, ignore_index=True), join_rejects([rejects, repeats])
+    is_good = ~mark_rejected(rejects, len(table.rows))
+    rejects = join_rejects([rejects, *judge_key(table, key, is_good)])
+    is_kept = ~mark_rejected(rejects, len(table.rows))
+    return table.frame.loc[is_kept].sort_values(key, ignore_index=True), rejects
