@@ -131,4 +131,5 @@ def _refused(table: ParsedTable, kept: pd.DataFrame) -> pd.DataFrame:
         may_be_listed = flags.values.fillna(False).astype(bool) | flags.unreadable | table.is_faulty
     else:
         may_be_listed = pd.Series(True, index=known.index)
-    return pd.DataFrame({"customer_id": known, "may_be_listed": may_be_listed}).loc[is_refused]
+    answers = pd.DataFrame({"customer_id": known, "may_be_listed": may_be_listed})
+    return answers[is_refused]
