@@ -132,4 +132,5 @@ def _refused(table: ParsedTable, kept: pd.DataFrame) -> pd.DataFrame:
     else:
         may_be_listed = pd.Series(True, index=known.index)
     answers = pd.DataFrame({"customer_id": known, "may_be_listed": may_be_listed})
-    return answers[is_refused]
+    refused: pd.DataFrame = answers.loc[is_refused]
+    return refused
