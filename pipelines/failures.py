@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from configs.errors import KakedokiError
+from configs.errors import KakedokiError, UsageError
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -33,6 +33,7 @@ def end_with_exit_code(command: str, var: Path, started_at: datetime) -> Iterato
     """
     log_file = var / "logs" / f"{started_at:%Y%m%dT%H%M%S}-{command}.log"
     logger = logging.getLogger("kakedoki")
+    _make_folder(log_file.parent)
     with _log_to(log_file), _die_cleanly_when_told():
         try:
             yield log_file
@@ -72,11 +73,11 @@ class _MaskingFormatter(logging.Formatter):
 
 @contextmanager
 def _log_to(file: Path) -> Iterator[None]:
-    """Send every logger's lines to the file; libraries write there and not on the screen."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Send our lines to the file, and the warnings of libraries, which write there and not on the screen."""
     root = logging.getLogger()
     level = root.level
     writer = logging.FileHandler(file, encoding="utf-8", delay=True)
+    writer.addFilter(lambda line: line.levelno >= logging.WARNING or line.name.startswith("kakedoki"))
     writer.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     root.addHandler(writer)
     root.setLevel(logging.INFO)
@@ -104,6 +105,14 @@ def _die_cleanly_when_told() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _say(f"{folder}: cannot be made ({error.strerror}): set KAKEDOKI_HOME to a folder that can be written")
+        raise SystemExit(UsageError.exit_code) from error
 
 
 def _say(sentence: str) -> None:

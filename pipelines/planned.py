@@ -6,16 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.table import build_dial_log
+from models.contact.fitting import fit_halves
+from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
-from models.planning.rules import RulePack, read_rule_packs
-from models.planning.schedule import CallPlan, build_call_plan
-from models.planning.staffing import build_staffing, recommend_dials
+from models.planning.rules import read_rule_packs
+from models.planning.schedule import CallPlan, build_call_plan, build_demand
+from models.planning.staffing import build_staffing, recommend_for_demand
 from pipelines.intake import Intake
+from pipelines.listing import is_firm
 from pipelines.order import Order
 from pipelines.stages import stage
-from pipelines.train import NightModel
+from pipelines.train import NightModel, read_tuned_params
 
 
 @dataclass(frozen=True)
@@ -26,15 +30,17 @@ class Planned:
     ----------
     dials_given, dials_recommended, dials_obeyed : (n_slots,) int
         Places of each slot: given, recommended, and those that the plan obeys.
+    reasons
+        Why each dial of the firm day was chosen, in words, indexed as ``plan.dials``.
     """
 
     scorer: Scorer
-    packs: tuple[RulePack, ...]
     eligibility: Eligibility
     plan: CallPlan
     dials_given: np.ndarray
     dials_recommended: np.ndarray
     dials_obeyed: np.ndarray
+    reasons: pd.Series
 
 
 @stage("plan", tell=lambda planned: _tell_plan(planned))
@@ -45,10 +51,14 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
     scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
     given = intake.capacity["dials"].to_numpy()
-    recommended = recommend_dials(scorer(eligibility.eligible_rows, 0), eligibility.lawful, given, settings)
-    obeyed = recommended if order.staffing_mode == "reshape" else given
-    made = build_call_plan(scorer, eligibility, intake.slots, obeyed, tables, settings, packs)
-    return Planned(scorer, packs, eligibility, made, given, recommended, obeyed)
+    demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings)
+    recommended = recommend_for_demand(demand, given, settings)
+    is_reshaped = order.staffing_mode == "reshape"
+    obeyed = recommended if is_reshaped else given
+    made = build_call_plan(
+        scorer, eligibility, intake.slots, obeyed, tables, settings, packs, None if is_reshaped else demand
+    )
+    return Planned(scorer, eligibility, made, given, recommended, obeyed, explain(order, intake, scorer, made))
 
 
 @stage("staffing", tell=lambda seats: f"{int((seats['hint'] != 'hold').sum())} of {len(seats)} slots have a hint")
@@ -57,6 +67,42 @@ def staff(order: Order, intake: Intake, planned: Planned) -> pd.DataFrame:
     return build_staffing(
         intake.slots, planned.dials_given, planned.dials_recommended, planned.plan.prices, planned.plan, order.settings
     )
+
+
+@stage("gains", tell=lambda gains: _tell_gains(gains))
+def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -> dict[str, dict[str, Any]]:
+    """Measure what timing, list and staffing gain over the past way of calling (DESIGN section 8).
+
+    Two models of different customers choose and value in turn, so that no plan is judged by the model that chose it.
+    """
+    settings, tables = order.settings, intake.tables
+    rng = np.random.default_rng(settings.seed)
+    log = build_dial_log(tables.call_attempts, tables.customers, settings)
+    halves = fit_halves(log, order.as_of, settings, rng, model.model.hierarchy, read_tuned_params(order))
+    first, second = (Scorer(half, log, order.as_of, intake.slots) for half in halves)
+    return measure_gains(
+        (first, second),
+        planned.eligibility,
+        intake.slots,
+        planned.dials_given,
+        planned.dials_obeyed,
+        tables,
+        settings,
+        read_rule_packs(settings.rule_packs),
+        rng,
+    )
+
+
+def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.Series:
+    """Say in words why each dial of the firm day was chosen, indexed as the plan's dials."""
+    firm = made.dials[is_firm(order, intake, made)]
+    told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
+    return pd.Series(told, index=firm.index, dtype="str")
+
+
+def _tell_gains(gains: dict[str, dict[str, Any]]) -> str:
+    known = {name: gain["ratio"] for name, gain in gains.items() if gain["ratio"] is not None}
+    return ", ".join(f"{name} {ratio:.2f}" for name, ratio in known.items()) or "nothing to compare"
 
 
 def _tell_plan(planned: Planned) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.errors import UsageError
 from pipelines.world import build_world, write_world
 
 
@@ -19,8 +20,10 @@ def write_sample(folder: Path, n_customers: int, n_months: int, seed: int, kind:
     Raises
     ------
     UsageError
-        A size below 1, or an unknown kind.
+        A size below 1, an unknown kind, or a folder that holds something already.
     """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "README.txt").exists()):
+        raise UsageError(f"{folder}: holds something already: name a new or an empty folder")
     world = build_world(n_customers, n_months, np.random.default_rng(seed), kind=kind)
     write_world(world, folder)
     return world.truth.end

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect.deployments.runner import EntrypointType
 from prefect.schedules import Cron, Schedule
+from prefect.types.entrypoint import EntrypointType
 
 from configs.errors import UsageError
 from pipelines.nightly import nightly

@@ -4,7 +4,7 @@ import logging
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
@@ -62,14 +62,10 @@ def record_stages(n_stages: int = STAGES_OF_A_NIGHT) -> Iterator[list[dict[str, 
     ------
     The growing list of ``{"stage", "seconds", "peak_mb"}``.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True, soft_wrap=True), transient=True) as progress:
+    shown = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True, soft_wrap=True)
+    progress = Progress(*shown, console=console, transient=True)
+    with progress if console.is_terminal else nullcontext():
         log = StageLog(progress, n_stages)
         token = _LOG.set(log)
         try:

@@ -21,6 +21,8 @@ def tell_night(night: Night, out: Path, console: Console | None = None) -> None:
     table.add_row("not called", f"{len(night.excluded):,} listed customers, each with the reason")
     table.add_row("expected", f"{night.plan['expected_contacts']:,.0f} keyman contacts")
     for name, gain in night.gains.items():
+        if gain["ratio"] is None:
+            continue
         ratio, low, high = (float(gain[key]) for key in ("ratio", "low", "high"))
         table.add_row(f"gain: {name}", f"{ratio:.2f} times ({low:.2f} to {high:.2f}), basis: {gain['basis']}")
     table.add_row("call list", str(out / "call_list.csv"))

@@ -96,6 +96,15 @@ def find_tuned_params(order: Order) -> Path:
     return order.var / "tuning" / f"{name_of_source(order)}.json"
 
 
+def read_tuned_params(order: Order) -> dict[str, float | int] | None:
+    """Return the parameters that tuning found for this source, None if it has not been tuned."""
+    tuned = find_tuned_params(order)
+    if not tuned.exists():
+        return None
+    params: dict[str, float | int] = json.loads(tuned.read_text(encoding="utf-8"))["params"]
+    return params
+
+
 def draw_heat_map(order: Order, intake: Intake, model: ContactModel) -> pd.DataFrame:
     """Mean predicted probability of listed customers, a sample of them, by weekday (rows) and hour (columns)."""
     tables = intake.tables
@@ -103,14 +112,13 @@ def draw_heat_map(order: Order, intake: Intake, model: ContactModel) -> pd.DataF
     shown = listed[:: max(len(listed) // N_CUSTOMERS_SHOWN, 1)][:N_CUSTOMERS_SHOWN]
     scorer = build_scorer(model, tables.call_attempts, tables.customers, order.as_of, intake.slots, order.settings)
     starts = intake.slots["slot_start"]
-    mean = pd.DataFrame({"weekday": starts.dt.weekday, "hour": starts.dt.hour, "p": scorer(shown, 0).mean(axis=0)})
+    mean = pd.DataFrame({"weekday": starts.dt.day_of_week, "hour": starts.dt.hour, "p": scorer(shown, 0).mean(axis=0)})
     return mean.pivot_table(index="weekday", columns="hour", values="p")
 
 
 def _fit(order: Order, intake: Intake) -> FittedNight:
-    tuned = find_tuned_params(order)
-    params = json.loads(tuned.read_text(encoding="utf-8"))["params"] if tuned.exists() else None
-    return fit_night(intake.tables, order.as_of, order.settings, np.random.default_rng(order.settings.seed), params)
+    rng = np.random.default_rng(order.settings.seed)
+    return fit_night(intake.tables, order.as_of, order.settings, rng, read_tuned_params(order))
 
 
 def _fall_back(store: ModelStore, name: str, error: NoModelError) -> NightModel:

@@ -15,9 +15,25 @@ ROOMS = ("configs", "features", "models", "pipelines")
 BANNED_FILES = {"utils.py", "common.py", "helpers.py", "base.py", "misc.py", "util.py"}
 BANNED_CLASSES = re.compile(r"(Manager|Service|Handler|Processor)$")
 BANNED_NAMES = {"process", "handle", "do", "get", "data", "df2", "tmp", "util", "manager"}
-MAKE_TARGETS = (
-    "install demo test lint type check bench train plan nightly tune mlflow prefect schedule docs clean sample".split()
-)
+MAKE_TARGETS = [
+    "install",
+    "demo",
+    "test",
+    "lint",
+    "type",
+    "check",
+    "bench",
+    "train",
+    "plan",
+    "nightly",
+    "tune",
+    "mlflow",
+    "prefect",
+    "schedule",
+    "docs",
+    "clean",
+    "sample",
+]
 
 
 def sources() -> list[Path]:
@@ -190,7 +206,9 @@ def test_make_says_which_variable_is_missing(target: str) -> None:
 
 
 def test_make_passes_the_variables_on() -> None:
-    shown = run("make", "-n", "nightly", "READY=", "SOURCE=in", "OUT=out", "RUN_DATE=2026-11-02", "CONFIG=a.yaml").stdout
+    shown = run(
+        "make", "-n", "nightly", "READY=", "SOURCE=in", "OUT=out", "RUN_DATE=2026-11-02", "CONFIG=a.yaml"
+    ).stdout
     assert 'kakedoki nightly --source "in" --out "out" --run-date 2026-11-02 --config a.yaml' in shown
 
 
