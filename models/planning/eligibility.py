@@ -154,7 +154,7 @@ def _microseconds(times: pd.Series) -> IntArray:
 
 def _gather_past(tables: Tables, as_of: pd.Timestamp) -> _Past:
     good, held = tables.call_attempts, tables.held_attempts
-    now_us = as_of.as_unit("us").value
+    now_us = int(pd.DatetimeIndex([as_of]).as_unit("us").asi8[0])
     at_us = np.concatenate([_microseconds(good["attempted_at"]), _microseconds(held["attempted_at"])])
     at_us = np.where(at_us == NEVER, now_us - 1, at_us)
     outcome = pd.concat([good["outcome"], held["outcome"]], ignore_index=True)

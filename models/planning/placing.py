@@ -15,6 +15,7 @@ from models.planning.sequences import (
     Demand,
     FloatArray,
     IntArray,
+    choose_threads,
     compiled,
     compiled_parallel,
     fill_values,
@@ -88,6 +89,24 @@ def lay_board(
         past_start=limits.past_start,
         past_us=limits.past_us,
     )
+
+
+def lay_free_board(capacity: IntArray, demand: Demand) -> Board:
+    """Set up a board on which only places, days and the most dials of each customer bind: to value seats."""
+    n, n_slots = demand.p_first.shape
+    none = np.zeros(0, dtype=np.int64)
+    limits = DialLimits(
+        zone_names=("",),
+        zone_row=np.zeros(n, dtype=np.int64),
+        local_day=np.searchsorted(demand.day_start, np.arange(n_slots), side="right")[None, :].astype(np.int64),
+        slot_start_us=np.arange(n_slots, dtype=np.int64),
+        slot_us=1,
+        rolling_us=none,
+        rolling_max=none,
+        past_start=np.zeros(n + 1, dtype=np.int64),
+        past_us=none,
+    )
+    return lay_board(capacity, demand.day_start, np.arange(n, dtype=np.int64), demand.most_dials, limits)
 
 
 @compiled
@@ -183,15 +202,15 @@ def place_best(
     usable = np.zeros(p_first.shape[1], dtype=np.float32)
     cheapest = prices.min()
     for i in order:
-        own, has_dials = board.n_own[i], board.n_planned[board.phone[i]] > 0
+        has_dials = board.n_planned[board.phone[i]] > 0
         for s in range(p_first.shape[1]):
             blocked = board.room[s] <= 0 or (has_dials and not may_dial(board, i, s))
             usable[s] = -1.0 if blocked else p_first[i, s]
-        most = min(most_dials[i] - own, board.left[board.phone[i]])
-        depth = useful_depth(usable, weight[i, own:], most, cheapest, 0.0)
+        most = min(most_dials[i], board.left[board.phone[i]])
+        depth = useful_depth(usable, weight[i], most, cheapest, 0.0)
         if depth <= 0:
             continue
-        fill_values(usable, weight[i, own:], depth, day_start, prices, value, choice)
+        fill_values(usable, weight[i], depth, day_start, prices, value, choice)
         for x in range(read_sequence(choice, n_days, sequence)):
             if may_dial(board, i, sequence[x]):
                 place_dial(board, i, sequence[x])
@@ -209,10 +228,23 @@ def list_candidates(board: Board, slot: int, p_first: Any, weight: Any, lawful: 
     return n_found
 
 
+def demand_after(board: Board, demand: Demand) -> Demand:
+    """What customers still ask for after the dials on the board: later ones only, weighed as such."""
+    placed = board.dials[: board.n_dials[0]]
+    if len(placed) == 0:
+        return demand
+    p_first, weight, most_dials = demand.p_first.copy(), demand.weight.copy(), demand.most_dials.copy()
+    for row, slot in placed:
+        p_first[row, : demand.day_start[board.day_of_slot[slot] + 1]] = -1.0
+        weight[row] = np.append(weight[row, 1:], np.float32(0))
+        most_dials[row] -= 1
+    return Demand(p_first, weight, most_dials, demand.day_start)
+
+
 def place_by_prices(board: Board, demand: Demand, prices: FloatArray) -> None:
-    """Serve customers without a dial yet by falling regret at the prices; equal regrets by customer_row."""
+    """Serve customers by falling regret at the prices; equal regrets by customer_row."""
+    choose_threads(demand)
     regrets = find_regrets(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
-    regrets[board.n_own > 0] = -1.0
     order = np.argsort(-regrets, kind="stable")
     order = order[regrets[order] >= 0]
     place_best(board, order, demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
@@ -231,3 +263,13 @@ def fill_places(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], pri
         n_found = list_candidates(board, slot, demand.p_first, demand.weight, lawful, found, worth)
         best = found[:n_found][np.argsort(-worth[:n_found], kind="stable")]
         place_fixed(board, best, np.full(n_found, slot), np.zeros(n_found, dtype=np.bool_))
+
+
+def sum_worth(board: Board, demand: Demand) -> float:
+    """Value of the dials on the board as the search weighs them; past the deepest dial the last weight holds."""
+    placed = board.dials[: board.n_dials[0]]
+    placed = placed[np.lexsort((placed[:, 1], placed[:, 0]))]
+    rows, slots = placed[:, 0], placed[:, 1]
+    depth = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    weight = demand.weight[rows, np.minimum(depth, demand.weight.shape[1] - 1)]
+    return float((weight.astype(np.float64) * demand.p_first[rows, slots]).sum())

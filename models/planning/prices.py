@@ -72,17 +72,22 @@ def solve_prices(
     return price_demand(build_single_demand(net, lawful), np.asarray(capacity, dtype=np.int64), start)
 
 
-def price_demand(demand: Demand, capacity: IntArray, start: FloatArray | None = None) -> SlotPrices:
-    """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0."""
+def price_demand(
+    demand: Demand, capacity: IntArray, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
+) -> SlotPrices:
+    """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
+
+    ``steps`` are the smoothings to take on everyone, lowered in this order; by default as many as pay.
+    """
     scale = mean_best(demand)
     n_slots = demand.p_first.shape[1]
     if scale <= 0.0:
         return SlotPrices(np.zeros(n_slots), 0.0, 0)
     prices = np.zeros(n_slots) if start is None else np.maximum(np.asarray(start, dtype=float), 0.0)
     n_iterations = 0
-    for part, steps in _plan_steps(demand):
+    for part, part_steps in [(demand, steps)] if steps else _plan_steps(demand):
         share = len(part.p_first) / len(demand.p_first)
-        for step in steps:
+        for step in part_steps:
             prices, n = _descend(part, capacity.astype(np.float64) * share, prices, step * scale)
             n_iterations += n
     return SlotPrices(prices, bound_value(demand, capacity, prices), n_iterations)
@@ -116,6 +121,7 @@ def _plan_steps(demand: Demand) -> list[tuple[Demand, tuple[float, ...]]]:
 
 
 def _descend(demand: Demand, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
+    choose_threads(demand)
     scale = max(float(capacity.sum()), 1.0) * max(tau, 1e-12)
 
     def dual(at: FloatArray) -> tuple[float, FloatArray]:
@@ -144,5 +150,6 @@ def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float
     >>> bound_value(demand, np.array([2]), np.array([0.5]))
     1.0
     """
+    choose_threads(demand)
     best = sum_best_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
     return float(capacity @ prices) + float(best)

@@ -1,7 +1,7 @@
 """The call plan: who is dialled in which slot, in which order, and how far that can be from the best."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ from configs.settings import Settings
 from features.contracts import Tables
 from features.outcomes import CONTACT, WRONG_NUMBER
 from models.planning.eligibility import Eligibility
-from models.planning.placing import Board, fill_places, lay_board, place_by_prices, place_fixed
-from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
+from models.planning.placing import Board, demand_after, fill_places, lay_board, place_by_prices, place_fixed, sum_worth
+from models.planning.prices import SMOOTHING, SlotPrices, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
 from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
 
@@ -20,7 +20,7 @@ Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
 
 DEEPEST = 10  # most dials of one series that are weighed against other customers
 CHUNK = 20_000  # customers scored at a time where only a sum or a few slots are kept
-COARSE = 20_000  # customers on whom the prices behind the weights of a series are found
+COARSE = 8_000  # customers on whom the prices behind the weights of a series are found
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CallPlan:
     objective, upper_bound : float
         Value of the plan and a bound on the value of any plan, both as the search weighs dials (``Demand.weight``).
     gap : float
-        1 - objective / upper_bound; what promised call-backs and shared phones cost is in it.
+        1 - objective / upper_bound, promised call-backs given; what shared phones cost is in it.
     unplanned : DataFrame
         customer_row · reason (no_lawful_slot, no_capacity): who may be called and is not.
     """
@@ -90,7 +90,7 @@ def build_call_plan(
         demand = build_demand(scorer, eligibility, slots, places, tables, settings)
     board, priced = _place_all(demand, places, eligibility, slots, tables, settings)
     dials = _list_dials(board, demand, eligibility, tables)
-    objective = _sum_worth(dials, demand)
+    objective = sum_worth(board, demand)
     stop_rate = _rate_of_stops(tables)
     dials = _add_chances(dials, scorer, stop_rate)
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs))
@@ -146,10 +146,8 @@ def _find_first_choice(
     """Best slot of a single dial at coarse prices, and who is worth one."""
     every = np.arange(0, len(p_first), max(1, len(p_first) // COARSE))
     net = p_first[every] * value[every, None]
-    share = len(every) / len(p_first)
-    prices = price_demand(
-        build_single_demand(net, p_first[every] >= 0), np.floor(capacity * share).astype(np.int64)
-    ).prices
+    places = np.floor(capacity * (len(every) / len(p_first))).astype(np.int64)
+    prices = price_demand(build_single_demand(net, p_first[every] >= 0), places, steps=SMOOTHING).prices
     best_slot = np.zeros(len(p_first), dtype=np.int64)
     is_wanted = np.zeros(len(p_first), dtype=np.bool_)
     for first in range(0, len(p_first), CHUNK):
@@ -203,21 +201,19 @@ def _place_all(
 ) -> tuple[Board, SlotPrices]:
     customers, promised = _list_promises(eligibility, slots, tables, settings)
     priced: SlotPrices | None = None
-    while True:
+    while True:  # twice at most: a second time with finer prices
         board = lay_board(
             places, demand.day_start, eligibility.phone_group, eligibility.attempts_left, eligibility.limits
         )
         place_fixed(board, customers, promised, np.zeros(len(promised), dtype=np.bool_))
-        rest = board.room.copy()
+        kept, rest, room = sum_worth(board, demand), demand_after(board, demand), board.room.copy()
         is_first = priced is None
-        priced = price_demand(demand, rest) if priced is None else refine_prices(demand, rest, priced)
-        place_by_prices(board, demand, priced.prices)
+        priced = price_demand(rest, room) if priced is None else refine_prices(rest, room, priced)
+        place_by_prices(board, rest, priced.prices)
         fill_places(board, demand, eligibility.lawful, priced.prices)
-        bound = bound_value(demand, places, priced.prices)
-        priced = SlotPrices(priced.prices, bound, priced.n_iterations)
-        objective = _sum_worth(_list_dials(board, demand, eligibility, tables), demand)
-        if not is_first or _gap(objective, bound) <= settings.planning.max_gap:
-            return board, priced
+        stated = replace(priced, upper_bound=kept + priced.upper_bound)
+        if not is_first or _gap(sum_worth(board, demand), stated.upper_bound) <= settings.planning.max_gap:
+            return board, stated
 
 
 def _list_promises(
@@ -254,14 +250,6 @@ def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: 
         value=tables.customers["value"].to_numpy(dtype=float)[dials["customer_row"]],
         p_keyman=demand.p_first[rows, slot_rows],
     )
-
-
-def _sum_worth(dials: pd.DataFrame, demand: Demand) -> float:
-    """Value of the dials as the search weighs them; beyond the deepest dial weighed the last weight holds."""
-    depth = np.minimum(dials["n_earlier"].to_numpy(), demand.weight.shape[1] - 1)
-    rows = dials["eligible_row"].to_numpy()
-    worth = demand.weight[rows, depth].astype(float) * demand.p_first[rows, dials["slot_row"].to_numpy()]
-    return float(worth.sum())
 
 
 def _add_chances(dials: pd.DataFrame, scorer: Scorer, stop_rate: float) -> pd.DataFrame:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 N_BLOCKS = 64  # customers are summed in fixed blocks, so results do not depend on the number of cores
-FAR = 20.0  # e^-20 of the best choice is nothing in a float32
+SMALL = 500_000  # customers x slots below which a second thread costs more than it brings
+FAR = 14.0  # e^-14 of the best choice, a millionth, moves no price
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 FloatArray = npt.NDArray[np.float64]
@@ -52,6 +53,11 @@ class Demand:
     weight: npt.NDArray[np.float32]
     most_dials: IntArray
     day_start: IntArray
+
+
+def choose_threads(demand: Demand) -> None:
+    """Let the compiled sums of this thread use all cores, or one where customers are few."""
+    numba.set_num_threads(1 if demand.p_first.size < SMALL else numba.config.NUMBA_NUM_THREADS)
 
 
 def build_single_demand(net: npt.NDArray[np.float32], lawful: npt.NDArray[np.bool_]) -> Demand:
@@ -168,7 +174,7 @@ def add_soft_use(
             total = np.exp((value[d + 1, k] - top) / tau)
             if k < depth:
                 for s in range(first, last):
-                    far = (share[k, s] - top) / tau
+                    far = np.float32((share[k, s] - top) / tau)
                     share[k, s] = np.exp(far) if far > -FAR else 0.0
                     total += share[k, s]
             value[d, k] = top + tau * np.log(total)
