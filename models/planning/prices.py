@@ -12,6 +12,7 @@ from models.planning.sequences import (
     FloatArray,
     IntArray,
     build_single_demand,
+    choose_threads,
     sum_best_values,
     sum_soft_values,
 )
