@@ -89,12 +89,12 @@ def _mean_of_past_weeks(
         return pd.DataFrame({"slot_start": pd.DatetimeIndex([], tz=as_of.tz), "dials": np.zeros(0)})
     start = max(start, past.min().normalize())
     recent = past[past >= start]
-    n_days = np.bincount(pd.date_range(start, as_of, inclusive="left").weekday, minlength=7)
+    n_days = np.bincount(pd.date_range(start, as_of, inclusive="left").day_of_week, minlength=7)
     slots_a_day = 24 * 60 // settings.slot_minutes
     part = (recent.dt.hour * 60 + recent.dt.minute) // settings.slot_minutes
-    counts = np.bincount(recent.dt.weekday * slots_a_day + part, minlength=7 * slots_a_day).reshape(7, slots_a_day)
+    counts = np.bincount(recent.dt.day_of_week * slots_a_day + part, minlength=7 * slots_a_day).reshape(7, slots_a_day)
     places = np.rint(counts / np.maximum(n_days, 1)[:, None])
     slot_starts = pd.date_range(as_of, end, freq=f"{settings.slot_minutes}min", inclusive="left")
     minute = slot_starts.hour * 60 + slot_starts.minute
-    dials = places[slot_starts.weekday, minute // settings.slot_minutes]
+    dials = places[slot_starts.day_of_week, minute // settings.slot_minutes]
     return pd.DataFrame({"slot_start": slot_starts, "dials": dials})[dials > 0]
