@@ -220,7 +220,7 @@ def schedule(
     with _running("schedule") as var:
         from pipelines.schedule import serve_nights
 
-        serve_nights(source, out, cron, var, horizon_days, staffing, config or [])
+        serve_nights(source, out, cron, _date_of(None, config), var, horizon_days, staffing, config or [])
 
 
 @contextmanager

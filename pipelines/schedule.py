@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,21 @@ def build_parameters(
 
 
 def serve_nights(
-    source: str, out: Path, cron: str, var: Path, horizon_days: int | None, staffing: str, config: Sequence[Path]
+    source: str,
+    out: Path,
+    cron: str,
+    today: date,
+    var: Path,
+    horizon_days: int | None,
+    staffing: str,
+    config: Sequence[Path],
 ) -> None:
     """Serve the nightly flow until told to end; a Prefect server is started on loopback if none is up.
+
+    Parameters
+    ----------
+    today
+        Only to check the order as the first run will; each run plans the day it is scheduled for.
 
     Raises
     ------
@@ -59,7 +72,7 @@ def serve_nights(
     SourceError
         The Prefect server does not start.
     """
-    order = build_order(source, out, None, var, horizon_days=horizon_days, staffing_mode=staffing, config_files=config)
+    order = build_order(source, out, today, var, horizon_days=horizon_days, staffing_mode=staffing, config_files=config)
     when = build_schedule(cron, order.settings.timezone)
     if "PREFECT_API_URL" in os.environ:
         _serve(when, build_parameters(source, out, horizon_days, staffing, config))
