@@ -45,14 +45,14 @@ class Encoding:
         """Level of every customer for every key; (n,) int32 each."""
         codes = {"": np.zeros(len(customers), dtype="int32")}
         for name, values in self.levels.items():
-            found = pd.Categorical(customers[name], categories=list(values)).codes
+            found = pd.Index(values, dtype="str").get_indexer(pd.Index(customers[name]))
             codes[name] = found.astype("int32") + 1
         for name, edges in self.edges.items():
             number = customers[name].to_numpy("float64")
             band = np.digitize(number, edges) + 1
             codes[name] = np.where(np.isnan(number), UNKNOWN, band).astype("int32")
-        for name, values in self.crossed.items():
-            codes[name] = _match(_cross(codes, name.split("×"), self.n_levels), np.array(values, dtype="int64"))
+        for name, seen in self.crossed.items():
+            codes[name] = _match(_cross(codes, name.split("×"), self.n_levels), np.array(seen, dtype="int64"))
         return codes
 
 
