@@ -15,11 +15,11 @@ from models.planning.sequences import (
     Demand,
     FloatArray,
     IntArray,
-    choose_threads,
     compiled,
     compiled_parallel,
     fill_values,
     read_sequence,
+    threads_for,
     useful_depth,
 )
 
@@ -243,8 +243,8 @@ def demand_after(board: Board, demand: Demand) -> Demand:
 
 def place_by_prices(board: Board, demand: Demand, prices: FloatArray) -> None:
     """Serve customers by falling regret at the prices; equal regrets by customer_row."""
-    choose_threads(demand)
-    regrets = find_regrets(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+    with threads_for(demand):
+        regrets = find_regrets(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
     order = np.argsort(-regrets, kind="stable")
     order = order[regrets[order] >= 0]
     place_best(board, order, demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)

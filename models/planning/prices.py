@@ -12,9 +12,9 @@ from models.planning.sequences import (
     FloatArray,
     IntArray,
     build_single_demand,
-    choose_threads,
     sum_best_values,
     sum_soft_values,
+    threads_for,
 )
 
 SMOOTHING = (0.1, 0.03, 0.01)  # tau as a share of the mean best value, lowered step by step
@@ -122,14 +122,14 @@ def _plan_steps(demand: Demand) -> list[tuple[Demand, tuple[float, ...]]]:
 
 
 def _descend(demand: Demand, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
-    choose_threads(demand)
     scale = max(float(capacity.sum()), 1.0) * max(tau, 1e-12)
 
     def dual(at: FloatArray) -> tuple[float, FloatArray]:
         value, use = sum_soft_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, at, tau)
         return (float(capacity @ at) + value) / scale, (capacity - use) / scale * tau
 
-    return _minimise(lambda at: dual(at * tau), prices / tau, tau)
+    with threads_for(demand):
+        return _minimise(lambda at: dual(at * tau), prices / tau, tau)
 
 
 def _minimise(
@@ -151,6 +151,6 @@ def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float
     >>> bound_value(demand, np.array([2]), np.array([0.5]))
     1.0
     """
-    choose_threads(demand)
-    best = sum_best_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+    with threads_for(demand):
+        best = sum_best_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
     return float(capacity @ prices) + float(best)

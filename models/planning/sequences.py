@@ -5,7 +5,8 @@ A sequence takes at most one slot on each day, in time order. Its ``k``-th dial 
 fail and what the model then says of a further one. With one dial per customer this is DESIGN section 7 as it stands.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -55,9 +56,15 @@ class Demand:
     day_start: IntArray
 
 
-def choose_threads(demand: Demand) -> None:
-    """Let the compiled sums of this thread use all cores, or one where customers are few."""
-    numba.set_num_threads(1 if demand.p_first.size < SMALL else numba.config.NUMBA_NUM_THREADS)
+@contextmanager
+def threads_for(demand: Demand) -> Iterator[None]:
+    """Let the compiled sums inside use one thread where customers are few; outside everything stays as it was."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1 if demand.p_first.size < SMALL else before)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def build_single_demand(net: npt.NDArray[np.float32], lawful: npt.NDArray[np.bool_]) -> Demand:

@@ -11,7 +11,7 @@ from configs.settings import Settings
 from models.planning.placing import fill_places, lay_free_board, place_by_prices, sum_worth
 from models.planning.prices import FINER, ROUNDS, SMOOTHING, mean_best, price_demand
 from models.planning.schedule import CallPlan
-from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand, choose_threads, sum_soft_values
+from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand, sum_soft_values, threads_for
 
 SAMPLE = 4_000  # customers on whom seats are moved and the move is judged
 FEW = 2_000  # customers few enough for the finest prices
@@ -84,7 +84,6 @@ def _take_sample(demand: Demand) -> Demand:
 
 def _solve_seats(demand: Demand, most: FloatArray, total: float) -> FloatArray:
     """Places per slot (not whole) at the minimum of the smoothed joint dual over prices and mu, all >= 0."""
-    choose_threads(demand)
     at = np.zeros(len(most) + 1)
     for step in _steps(demand):
         tau = step * mean_best(demand)
@@ -107,7 +106,10 @@ def _steps(demand: Demand) -> tuple[float, ...]:
 
 def _joint_dual(at: FloatArray, demand: Demand, most: FloatArray, total: float, tau: float) -> tuple[float, FloatArray]:
     prices, floor = at[:-1], at[-1]
-    value, use = sum_soft_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices * tau, tau)
+    with threads_for(demand):
+        value, use = sum_soft_values(
+            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices * tau, tau
+        )
     above = prices - floor
     places = most * _share_open(above)
     dual = total * floor + float(most @ np.logaddexp(0.0, above)) + float(value) / tau
