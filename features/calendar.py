@@ -74,4 +74,4 @@ def _days_to_payday(days: np.ndarray, payday: int, closed: np.ndarray) -> np.nda
     nominal = np.minimum(months.astype("datetime64[D]") + (payday - 1), month_ends)
     paid = np.busday_offset(nominal, 0, roll="preceding", holidays=closed)
     upcoming = paid[np.searchsorted(paid, days, side="left")]
-    return (upcoming - days).astype("int64").astype("int8")
+    return np.asarray(upcoming - days).astype("int64").astype("int8")

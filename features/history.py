@@ -56,7 +56,7 @@ class History:
 
     @cached_property
     def _keys(self) -> np.ndarray:
-        return (self.customer_row.astype("int64") << _SECOND_BITS) + self.seconds
+        return np.asarray((self.customer_row.astype("int64") << _SECOND_BITS) + self.seconds)
 
     @cached_property
     def _n_contacts(self) -> np.ndarray:
@@ -71,7 +71,7 @@ class History:
     def position(self, customer_rows: np.ndarray, before_seconds: np.ndarray) -> np.ndarray:
         """Sorted row just after the last dial of each customer before the instant; (m,) int."""
         asked = (customer_rows.astype("int64") << _SECOND_BITS) + before_seconds
-        return np.searchsorted(self._keys, asked, side="left")
+        return np.asarray(np.searchsorted(self._keys, asked, side="left"))
 
     def features_at(self, customer_rows: np.ndarray, before_seconds: np.ndarray) -> dict[str, np.ndarray]:
         """``HISTORY_FEATURES`` but ``n_dialled_between``, each (m,) float32, of each customer before each instant.
@@ -177,5 +177,6 @@ def seconds_of(instants: pd.Series) -> np.ndarray:
 
 
 def _running(flags: np.ndarray) -> np.ndarray:
-    zero = np.zeros((1, *flags.shape[1:]), dtype="int32")
-    return np.concatenate([zero, np.cumsum(flags, axis=0, dtype="int32")])
+    counts: np.ndarray = np.zeros((len(flags) + 1, *flags.shape[1:]), dtype="int32")
+    np.cumsum(flags, axis=0, out=counts[1:])
+    return counts

@@ -1,10 +1,11 @@
-"""What segment and slot say: additive tables of shrunk effects on the logit, from the overall rate down to the segment.
+"""What segment and slot say: additive tables of shrunk effects on the logit, from the overall rate to the segment.
 
-logit = Σ tables[customer level, slot level]. Each table is a random effect: its cells are shrunk towards zero by as much
-as the table's own variance, learned by EM, says they are noise. A cell nobody has seen adds nothing, so a prediction
-falls back from segment × hour to segment × part, to age, to the hour, to the overall rate.
+logit = Σ tables[customer level, slot level]. Each table is a random effect: its cells are shrunk towards zero by as
+much as the table's own variance, learned from the log, says they are noise. A cell nobody has seen adds nothing, so a
+prediction falls back from segment × hour to segment × part, to age, to the hour, to the overall rate.
 
-Source: Gelman & Hill, Data Analysis Using Regression and Multilevel Models (2007), ch. 14; fitted by block Newton steps.
+Source: Gelman & Hill, Data Analysis Using Regression and Multilevel Models (2007), ch. 14; fitted by block Newton
+steps; variances after MacKay, Bayesian interpolation (1992).
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from models.contact.baseline import build_design, fit_logistic_regression, predi
 from models.contact.boosting import fit_boosting
 from models.contact.calibration import build_reliability
 from models.contact.effects import slot_codes
-from models.contact.folds import Folds, split_folds, split_production
+from models.contact.folds import Folds, customer_draws, is_recent, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.metrics import judge
 from models.contact.model import ContactModel, build_rows, gather_evidence
@@ -24,6 +24,9 @@ from models.contact.segment_table import fit_segment_table
 
 RIVALS = ("overall rate", "segment table", "logistic regression", "person filter", "LightGBM")
 """Who is judged every night; ``LightGBM`` is the contact model itself, ``person filter`` the part before its trees."""
+
+
+_HALF_CALIBRATION_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,35 @@ def fit_contact_model(
     rows = {name: build_training_rows(log, mask, hierarchy, settings, rng) for name, mask in _both(learn, calibrate)}
     pairs = [(rows[name].features, rows[name].is_contact) for name in ("learn", "calibrate")]
     return fit_boosting(hierarchy, settings.attributes, pairs[0], pairs[1], settings.model, settings.seed, params)
+
+
+def fit_halves(
+    log: DialLog,
+    as_of: pd.Timestamp,
+    settings: Settings,
+    rng: np.random.Generator,
+    start: Hierarchy,
+    params: Mapping[str, float | int] | None = None,
+) -> tuple[ContactModel, ContactModel]:
+    """Two contact models that learned from different customers, so that one can value what the other chose.
+
+    Parameters
+    ----------
+    start
+        Tonight's hierarchy, whose encoding both keep; effects and variances are learned anew from each half.
+    """
+    day = np.datetime64(as_of.tz_localize(None).date(), "D")
+    recent = is_recent(log, day, settings)
+    draw = customer_draws(log)[log.history.customer_row]
+    blank = Hierarchy(
+        start.encoding, [replace(t, values=np.zeros_like(t.values)) for t in start.tables], start.variances
+    )
+    kept = (draw * 1000) % 1 < _HALF_CALIBRATION_SHARE
+    models = [
+        fit_contact_model(log, half & ~kept, half & kept, settings, rng, params, blank)
+        for half in (recent & (draw < 0.5), recent & (draw >= 0.5))
+    ]
+    return models[0], models[1]
 
 
 def judge_rivals(

@@ -47,7 +47,7 @@ class Hierarchy:
         self, codes: dict[str, np.ndarray], slots: dict[str, np.ndarray], mean: np.ndarray, variance: np.ndarray
     ) -> np.ndarray:
         """Logit of P(contact) per row, the person's uncertainty integrated out; all inputs and output (m,)."""
-        return attenuate(variance) * (sum_effects(self.tables, codes, slots) + mean)
+        return np.asarray(attenuate(variance) * (sum_effects(self.tables, codes, slots) + mean))
 
     def _logit_of_dials(self, log: DialLog) -> np.ndarray:
         return sum_effects(self.tables, codes_of_dials(self.encoding, log), slot_codes(log.dials))

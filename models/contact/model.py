@@ -132,6 +132,12 @@ class Evidence:
         of_customers = self.hierarchy.encoding.encode(self.log.customers)
         return {key: levels[self.customer_rows] for key, levels in of_customers.items()}
 
+    def take(self, rows: np.ndarray, n_between: int | None = None) -> "Evidence":
+        """The same of chosen rows (any order, repeats allowed); ``n_between`` replaces the count of failed dials."""
+        between = self.n_between[rows] if n_between is None else np.full(len(rows), n_between)
+        shared = (self.customer_rows[rows], self.cutoff_seconds[rows], between, self.mean[rows], self.variance[rows])
+        return Evidence(self.log, self.hierarchy, *shared)
+
     def customer_columns(self, attributes: tuple[str, ...]) -> np.ndarray:
         """Customer features in model order; (m, n_customer_features) float32."""
         customers = self.log.customers

@@ -113,7 +113,6 @@ def learn_variances(history: History, logit: np.ndarray, start: PriorVariances) 
     start
         Where the search begins.
     """
-
     every = max(len(history.first) // _MOST_SEARCH_CUSTOMERS, 1)
     begin, end = history.first[:-1:every], history.first[1::every]
     first = np.log(astuple(start))
@@ -121,7 +120,7 @@ def learn_variances(history: History, logit: np.ndarray, start: PriorVariances) 
     def loss(logs: np.ndarray) -> float:
         prior = PriorVariances(*np.exp(logs)).covariance()
         # a weak pull to the start keeps a kind that the log says nothing about where it was
-        return 0.05 * float(np.sum((logs - first) ** 2)) - _run(history, logit, prior, begin, end)[4]
+        return 0.05 * float(np.sum((logs - first) ** 2)) - float(_run(history, logit, prior, begin, end)[4])
 
     options = {"maxiter": _MOST_SEARCH_STEPS, "eps": 0.02, "ftol": 1e-6}
     found = minimize(loss, first, method="L-BFGS-B", bounds=[(-9.0, 2.0)] * len(first), options=options)
@@ -156,8 +155,10 @@ def filter_persons(history: History, logit: np.ndarray, prior: np.ndarray) -> Pe
     >>> bool((states.mean_after < 0).all())
     True
     """
-    arrays = _run(history, logit, prior, history.first[:-1], history.first[1:])
-    return PersonStates(*arrays[:4], np.diag(prior).astype("float32"), arrays[4])
+    before, before_variance, after, after_variance, total = _run(
+        history, logit, prior, history.first[:-1], history.first[1:]
+    )
+    return PersonStates(before, before_variance, after, after_variance, np.diag(prior).astype("float32"), float(total))
 
 
 def _run(history: History, logit: np.ndarray, prior: np.ndarray, begin: np.ndarray, end: np.ndarray) -> Any:

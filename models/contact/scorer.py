@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from configs.settings import Settings
 from features.slots import SLOT_FEATURES
@@ -68,7 +67,7 @@ class Scorer:
             features = np.concatenate([customers, columns[rows]], axis=1)
             self._forests[part].add_to(logits, np.flatnonzero(self._part_of_slot == part), features)
         calibration = self.model.calibration
-        return expit(logits * np.float32(calibration.slope) + np.float32(calibration.intercept))
+        return calibration.apply(logits)
 
     def _part_columns(self, part: int) -> np.ndarray:
         return self.evidence.part_columns(np.full(len(self.evidence.customer_rows), part))
@@ -101,19 +100,10 @@ def build_scorer(
 
 def predict_cross_join(scorer: Scorer, customer_rows: np.ndarray, n_earlier: int = 0) -> Iterator[np.ndarray]:
     """The same probabilities the slow way, slot by slot with LightGBM's own predict: for tests and benchmarks."""
+    evidence = scorer.evidence.take(customer_rows, n_earlier)
     for slot_row in range(len(scorer.slots)):
-        evidence = scorer.evidence
-        chosen = Evidence(
-            evidence.log,
-            evidence.hierarchy,
-            customer_rows,
-            evidence.cutoff_seconds[customer_rows],
-            np.full(len(customer_rows), n_earlier),
-            evidence.mean[customer_rows],
-            evidence.variance[customer_rows],
-        )
         slots = scorer.slots.iloc[np.full(len(customer_rows), slot_row)]
-        yield scorer.model.predict_rows(build_rows(chosen, slots, scorer.model.attributes))
+        yield scorer.model.predict_rows(build_rows(evidence, slots, scorer.model.attributes))
 
 
 def _known_tonight(model: ContactModel, log: DialLog, as_of: pd.Timestamp) -> Evidence:

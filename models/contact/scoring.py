@@ -1,11 +1,11 @@
 """Scoring customers × slots without ever building the cross join.
 
-For fixed slots every split on a slot feature is already decided. Each tree of the ensemble therefore becomes a tree over
-customer features only, whose leaves are vectors over the slots; where a slot split stands above customer splits, both
-sides are walked and each adds to its own slots. A customer's row of log-odds is then a short sum of vectors.
+For fixed slots every split on a slot feature is already decided. Each tree of the ensemble therefore becomes a tree
+over customer features only, whose leaves are vectors over the slots; where a slot split stands above customer
+splits, both sides are walked and each adds to its own slots. A customer's row of log-odds is then a short sum of vectors.
 
-Agrees with ``lightgbm.Booster.predict`` on the cross join to 1e-6 (tests/test_scoring.py); a split of a kind that is not
-understood is refused, never guessed.
+Agrees with ``lightgbm.Booster.predict`` on the cross join to 1e-6 (tests/test_scoring.py); a split of a kind that is
+not understood is refused, never guessed.
 """
 
 import json
@@ -91,7 +91,10 @@ def compile_forest(booster: lgb.Booster, slots: np.ndarray, n_customer_features:
     kinds = ("int32", "float64", "bool", "bool", "int32", "int32")
     columns = [np.array(values, dtype=kind) for values, kind in zip(nodes, kinds, strict=True)]
     vectors = np.array(builder.vectors, dtype="float32").reshape(-1, len(slots))
-    return CompiledForest(*columns, np.array(roots, dtype="int32"), vectors)
+    feature, threshold, nan_left, nan_as_zero, left, right = columns
+    return CompiledForest(
+        feature, threshold, nan_left, nan_as_zero, left, right, np.array(roots, dtype="int32"), vectors
+    )
 
 
 class _Builder:
@@ -164,7 +167,7 @@ def _walk(  # type: ignore[no-untyped-def]
                 while feature[node] >= 0:
                     value = np.float64(customers[i, feature[node]])
                     if np.isnan(value) and nan_as_zero[node]:
-                        value = 0.0
+                        value = np.float64(0.0)
                     goes_left = nan_left[node] if np.isnan(value) else value <= threshold[node]
                     node = left[node] if goes_left else right[node]
                 if feature[node] == _LEAF:
