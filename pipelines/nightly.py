@@ -8,10 +8,10 @@ from pipelines.intake import check, read
 from pipelines.night import Night
 from pipelines.order import read_order
 from pipelines.planned import measure, place, staff
+from pipelines.results import write
 from pipelines.runs import hold_lock
 from pipelines.stages import record_stages
 from pipelines.train import fit
-from pipelines.results import write
 
 
 @flow(name="nightly")

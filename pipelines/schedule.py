@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect.schedules import Cron, Schedule
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 
 from configs.errors import UsageError
@@ -77,8 +78,9 @@ def serve_nights(
     if "PREFECT_API_URL" in os.environ:
         _serve(when, build_parameters(source, out, horizon_days, staffing, config))
         return
-    with run_server("prefect", var):
-        os.environ["PREFECT_API_URL"] = f"{PREFECT_URL}/api"
+    # Prefect has read its environment by now: this process is told, and the runs it starts inherit the variable.
+    os.environ["PREFECT_API_URL"] = f"{PREFECT_URL}/api"
+    with run_server("prefect", var), temporary_settings({PREFECT_API_URL: f"{PREFECT_URL}/api"}):
         _serve(when, build_parameters(source, out, horizon_days, staffing, config))
 
 
