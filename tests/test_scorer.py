@@ -1,0 +1,115 @@
+"""The scorer against LightGBM on the cross join, and against everything that must not matter to it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_centre import AS_OF, SETTINGS, build_centre, fit_centre, score_centre
+
+from models.contact import scorer as scorer_module
+from models.contact.scorer import Scorer, build_scorer, predict_cross_join
+
+ROWS = np.arange(0, 3_000, 60)
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    """Of a few slots of every part of the week, so that the slow way stays short."""
+    return few_slots()
+
+
+def few_slots(
+    attempts: pd.DataFrame | None = None, as_of: pd.Timestamp = AS_OF, change: Callable = lambda customers: customers
+) -> Scorer:
+    tables, slots = build_centre().tables, build_centre().slots
+    chosen = slots.groupby("part").head(2).reset_index(drop=True)
+    log = tables.call_attempts if attempts is None else attempts
+    return build_scorer(fit_centre().model, log, change(tables.customers), as_of, chosen, SETTINGS)
+
+
+@pytest.mark.parametrize("n_earlier", [0, 3])
+def test_it_says_what_lightgbm_says_of_the_cross_join(scorer: Scorer, n_earlier: int) -> None:
+    slow = np.stack(list(predict_cross_join(scorer, ROWS, n_earlier)), axis=1)
+    assert np.abs(scorer(ROWS, n_earlier) - slow).max() < 1e-6
+    assert slow.shape == (50, len(scorer.slots))
+    assert len(set(scorer.slots["part"])) >= 6
+
+
+def test_answers_are_probabilities(scorer: Scorer) -> None:
+    p = scorer(np.arange(3_000))
+    assert p.dtype == "float32"
+    assert 0 < p.min() < p.max() < 1
+    assert p.std() > 0.005
+
+
+def test_blocks_change_nothing(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = scorer(np.arange(100))
+    monkeypatch.setattr(scorer_module, "_BLOCK", 7)
+    assert (scorer(np.arange(100)) == whole).all()
+
+
+def test_rows_may_come_in_any_order_and_twice(scorer: Scorer) -> None:
+    rows = np.array([9, 3, 3, 700, 0])
+    assert (scorer(rows) == scorer(np.arange(701))[rows]).all()
+    assert scorer(np.zeros(0, dtype=int)).shape == (0, len(scorer.slots))
+
+
+def test_shuffled_attempts_change_no_answer(scorer: Scorer) -> None:
+    mixed = build_centre().tables.call_attempts.sample(frac=1.0, random_state=2)
+    assert (few_slots(mixed)(ROWS) == scorer(ROWS)).all()
+
+
+def test_what_happens_after_the_night_is_not_known(scorer: Scorer) -> None:
+    attempts = build_centre().tables.call_attempts
+    night = AS_OF - pd.Timedelta(days=14)
+    known = attempts[attempts["attempted_at"] < night]
+    assert 100 < len(known) < len(attempts) - 100
+    blind = few_slots(known, night)(np.arange(3_000), 1)
+    assert (few_slots(attempts, night)(np.arange(3_000), 1) == blind).all()
+    assert (scorer(np.arange(3_000), 1) != blind).any()
+
+
+def test_failures_since_lower_the_chance_of_who_failed(scorer: Scorer) -> None:
+    """The same customers with five more failures the night before: nobody becomes easier to reach."""
+    attempts = build_centre().tables.call_attempts
+    last = attempts[attempts["customer_row"].isin(ROWS)].drop_duplicates("customer_row", keep="last")
+    more = [
+        last.assign(
+            attempted_at=AS_OF - pd.Timedelta(days=k, hours=5),
+            outcome="no_answer",
+            attempt_id=last["attempt_id"] + f"x{k}",
+        )
+        for k in range(1, 6)
+    ]
+    rows = last["customer_row"].to_numpy()
+    tried = few_slots(pd.concat([attempts, *more], ignore_index=True)).evidence
+    assert (tried.mean[rows] < scorer.evidence.mean[rows]).all()
+
+
+def test_unknown_attributes_and_unseen_regions_are_scored_alike(scorer: Scorer) -> None:
+    nobody = few_slots(change=lambda c: c.assign(region=pd.Series([None] * len(c), dtype="str")))(ROWS)
+    atlantis = few_slots(change=lambda c: c.assign(region="Atlantis"))(ROWS)
+    assert (nobody == atlantis).all()
+    bare = few_slots(change=lambda c: c.assign(age=np.float32("nan"), gender=pd.Series([None] * len(c), dtype="str")))(
+        ROWS
+    )
+    assert ((bare > 0) & (bare < 1)).all()
+    assert (bare != scorer(ROWS)).any()
+
+
+def test_scores_rank_as_the_truth_does() -> None:
+    centre = build_centre("carrier")
+    p = score_centre()(np.arange(3_000))
+    truth = centre.world.true_p(np.arange(3_000), centre.slots["slot_start"])
+    assert np.corrcoef(p.mean(axis=1), truth.mean(axis=1))[0, 1] > 0.2
+    assert np.corrcoef(p.ravel(), truth.ravel())[0, 1] > 0.15
+
+
+def test_where_time_does_not_matter_the_hours_of_a_customer_hardly_differ() -> None:
+    def spread(kind: str) -> float:
+        p = score_centre(kind)(np.arange(3_000))
+        return float(np.mean(p.std(axis=1) / p.mean(axis=1)))
+
+    assert spread("no_time") < 0.08
+    assert spread("no_time") < 0.7 * spread("carrier")
