@@ -66,7 +66,7 @@ class GainSettings(_Frozen):
     """How gains are measured."""
 
     n_resamples: int = Field(200, ge=20, description="bootstrap resamples of customers behind each interval")
-    n_past_draws: int = Field(20, ge=1, description="simulations of the historical way of calling")
+    n_past_draws: int = Field(10, ge=1, description="simulations of the historical way of calling")
 
 
 class MlflowSettings(_Frozen):

@@ -173,10 +173,10 @@ def seconds_of(instants: pd.Series) -> np.ndarray:
     >>> seconds_of(pd.Series(pd.to_datetime(["1970-01-01 09:00:07"]).tz_localize("Asia/Tokyo"))).tolist()
     [7]
     """
-    return instants.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[s]").astype("int64")
+    return np.asarray(instants.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[s]").astype("int64"))
 
 
 def _running(flags: np.ndarray) -> np.ndarray:
     counts: np.ndarray = np.zeros((len(flags) + 1, *flags.shape[1:]), dtype="int32")
-    np.cumsum(flags, axis=0, out=counts[1:])
+    counts[1:] = np.cumsum(flags, axis=0)
     return counts

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.table import build_dial_log
-from models.contact.fitting import fit_halves
 from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.eligibility import Eligibility, find_eligible
@@ -19,7 +17,7 @@ from pipelines.intake import Intake
 from pipelines.listing import is_firm
 from pipelines.order import Order
 from pipelines.stages import stage
-from pipelines.train import NightModel, read_tuned_params
+from pipelines.train import NightModel
 
 
 @dataclass(frozen=True)
@@ -73,23 +71,20 @@ def staff(order: Order, intake: Intake, planned: Planned) -> pd.DataFrame:
 def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -> dict[str, dict[str, Any]]:
     """Measure what timing, list and staffing gain over the past way of calling (DESIGN section 8).
 
-    Two models of different customers choose and value in turn, so that no plan is judged by the model that chose it.
+    The plan is valued with what held-out dials say is believable of the model, never with what chose it.
     """
-    settings, tables = order.settings, intake.tables
-    rng = np.random.default_rng(settings.seed)
-    log = build_dial_log(tables.call_attempts, tables.customers, settings)
-    halves = fit_halves(log, order.as_of, settings, rng, model.model.hierarchy, read_tuned_params(order))
-    first, second = (Scorer(half, log, order.as_of, intake.slots) for half in halves)
+    settings = order.settings
     return measure_gains(
-        (first, second),
+        planned.scorer,
+        model.model.trust,
         planned.eligibility,
         intake.slots,
         planned.dials_given,
         planned.dials_obeyed,
-        tables,
+        intake.tables,
         settings,
         read_rule_packs(settings.rule_packs),
-        rng,
+        np.random.default_rng(settings.seed),
     )
 
 

@@ -10,8 +10,6 @@ from sklearn.preprocessing import MaxAbsScaler
 from features.history import HISTORY_FEATURES, PART_FEATURES
 from models.contact.effects import SLOT_KEYS
 
-_MOST_ROWS = 150_000
-
 
 def predict_overall_rate(learned_from: np.ndarray, n_rows: int) -> np.ndarray:
     """The contact rate of the learning dials for every row; (n_rows,) float.
@@ -22,19 +20,16 @@ def predict_overall_rate(learned_from: np.ndarray, n_rows: int) -> np.ndarray:
     return np.full(n_rows, float(learned_from.mean()))
 
 
-def fit_logistic_regression(design: sparse.csr_matrix, is_contact: np.ndarray, rng: np.random.Generator) -> Pipeline:
-    """Fit on at most 150,000 dials drawn at random; more change nothing in so few coefficients.
+def fit_logistic_regression(design: sparse.csr_matrix, is_contact: np.ndarray) -> Pipeline:
+    """Fit a ridge-penalised logistic regression.
 
     Parameters
     ----------
     design : (n, n_columns) sparse
         Of :func:`build_design`.
     """
-    rows = np.arange(design.shape[0])
-    if len(rows) > _MOST_ROWS:
-        rows = rng.choice(rows, _MOST_ROWS, replace=False)
     fitted: Pipeline = make_pipeline(MaxAbsScaler(), LogisticRegression(C=1.0, max_iter=200))
-    return fitted.fit(design[rows], is_contact[rows])
+    return fitted.fit(design, is_contact)
 
 
 def build_design(

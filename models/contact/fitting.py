@@ -7,26 +7,24 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from configs.errors import NoModelError
 from configs.settings import Settings
 from features.contracts import Tables
+from features.slots import build_slots
 from features.table import DialLog, build_dial_log, cut_nights
-from models.contact.baseline import build_design, fit_logistic_regression, predict_overall_rate
 from models.contact.boosting import fit_boosting
 from models.contact.calibration import build_reliability
-from models.contact.effects import slot_codes
-from models.contact.folds import Folds, customer_draws, is_recent, split_folds, split_production
+from models.contact.folds import Folds, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.metrics import judge
 from models.contact.model import ContactModel, build_rows, gather_evidence
-from models.contact.segment_table import fit_segment_table
+from models.contact.rivals import RIVALS, build_training_rows, judge_rivals
+from models.contact.scorer import Scorer
+from models.contact.trust import Trust, fit_trust
 
-RIVALS = ("overall rate", "segment table", "logistic regression", "person filter", "LightGBM")
-"""Who is judged every night; ``LightGBM`` is the contact model itself, ``person filter`` the part before its trees."""
-
-
-_HALF_CALIBRATION_SHARE = 0.15
+_MOST_TRUST_ROWS = 60_000
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,6 @@ class FittedNight:
     params: dict[str, float | int | str]
     metrics: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of some dials as all rivals see them."""
-
-    features: pd.DataFrame
-    codes: dict[str, np.ndarray]
-    slots: dict[str, np.ndarray]
-    is_contact: np.ndarray
 
 
 def fit_night(
@@ -100,21 +88,25 @@ def fit_night(
     day = np.datetime64(as_of.tz_localize(None).date(), "D")
     with _timed(seconds, "rivals"):
         folds = split_folds(log, day, settings)
-        judged, hierarchy = judge_rivals(log, folds, settings, rng, params)
+        production = split_production(log, day, settings)
+        refuse_thin_folds(log, folds, production)
+        held_out = fit_contact_model(log, folds.learn, folds.calibrate, settings, rng, params)
+        judged = judge_rivals(log, folds, held_out, settings, rng)
+        trust = measure_trust(held_out, log, folds.forward | folds.unseen, settings, rng)
     progress(0.5)
     with _timed(seconds, "model"):
-        model = fit_contact_model(log, *split_production(log, day, settings), settings, rng, params, hierarchy)
+        model = fit_contact_model(log, *production, settings, rng, params, held_out.hierarchy)
     progress(1.0)
-    rivals = pd.DataFrame([{"rival": rival, "fold": fold, **judge(p, y)} for rival, fold, p, y in judged])
-    own = [(fold, p, y) for rival, fold, p, y in judged if rival == "LightGBM"]
-    reliability = pd.concat([build_reliability(p, y).assign(fold=fold) for fold, p, y in own], ignore_index=True)
+    rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
+    own = [j for j in judged if j.rival == RIVALS[-1]]
+    reliability = pd.concat([build_reliability(j.p, j.is_contact).assign(fold=j.fold) for j in own], ignore_index=True)
     return FittedNight(
-        model=model,
+        model=replace(model, trust=trust),
         rivals=rivals,
         calibration=reliability[["fold", "n", "p_mean", "contact_rate"]],
         importance=_importance(model),
         params={**settings.model.model_dump(), **(params or {}), "n_trees_kept": model.booster.num_trees()},
-        metrics=_flatten(rivals),
+        metrics=_flatten(rivals) | {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope},
         seconds=seconds,
     )
 
@@ -130,92 +122,38 @@ def fit_contact_model(
 ) -> ContactModel:
     """Fit hierarchy, trees and calibration; ``learn`` and ``calibrate`` are (n_dials,) bool over the log."""
     hierarchy = fit_hierarchy(log.subset(learn), settings, start)
-    rows = {name: build_training_rows(log, mask, hierarchy, settings, rng) for name, mask in _both(learn, calibrate)}
-    pairs = [(rows[name].features, rows[name].is_contact) for name in ("learn", "calibrate")]
-    return fit_boosting(hierarchy, settings.attributes, pairs[0], pairs[1], settings.model, settings.seed, params)
+    rows = [build_training_rows(log, np.flatnonzero(mask), hierarchy, settings, rng) for mask in (learn, calibrate)]
+    known, kept_apart = ((r.features, r.is_contact) for r in rows)
+    return fit_boosting(hierarchy, settings.attributes, known, kept_apart, settings.model, settings.seed, params)
 
 
-def fit_halves(
-    log: DialLog,
-    as_of: pd.Timestamp,
-    settings: Settings,
-    rng: np.random.Generator,
-    start: Hierarchy,
-    params: Mapping[str, float | int] | None = None,
-) -> tuple[ContactModel, ContactModel]:
-    """Two contact models that learned from different customers, so that one can value what the other chose.
+def measure_trust(
+    model: ContactModel, log: DialLog, held_out: np.ndarray, settings: Settings, rng: np.random.Generator
+) -> Trust:
+    """How far the model's differences can be believed, on dials it has not learned from.
 
     Parameters
     ----------
-    start
-        Tonight's hierarchy, whose encoding both keep; effects and variances are learned anew from each half.
+    held_out : (n_dials,) bool
+        Of the log; at most 60,000 drawn at random are used.
     """
-    day = np.datetime64(as_of.tz_localize(None).date(), "D")
-    recent = is_recent(log, day, settings)
-    draw = customer_draws(log)[log.history.customer_row]
-    blank = Hierarchy(
-        start.encoding, [replace(t, values=np.zeros_like(t.values)) for t in start.tables], start.variances
-    )
-    kept = (draw * 1000) % 1 < _HALF_CALIBRATION_SHARE
-    models = [
-        fit_contact_model(log, half & ~kept, half & kept, settings, rng, params, blank)
-        for half in (recent & (draw < 0.5), recent & (draw >= 0.5))
-    ]
-    return models[0], models[1]
-
-
-def judge_rivals(
-    log: DialLog,
-    folds: Folds,
-    settings: Settings,
-    rng: np.random.Generator,
-    params: Mapping[str, float | int] | None = None,
-) -> tuple[list[tuple[str, str, np.ndarray, np.ndarray]], Hierarchy]:
-    """(rival, fold, p, is_contact) for every rival on both held-out folds, and the hierarchy fitted on the way."""
-    hierarchy = fit_hierarchy(log.subset(folds.learn), settings)
-    masks = {"learn": folds.learn, "calibrate": folds.calibrate, "forward": folds.forward, "unseen": folds.unseen}
-    rows = {name: build_training_rows(log, mask, hierarchy, settings, rng) for name, mask in masks.items()}
-    learn = rows["learn"]
-    attributes = settings.attributes
-    boosted = fit_boosting(
-        hierarchy,
-        attributes,
-        (learn.features, learn.is_contact),
-        (rows["calibrate"].features, rows["calibrate"].is_contact),
-        settings.model,
-        settings.seed,
-        params,
-    )
-    segment = "×".join(settings.segment_by)
-    table = fit_segment_table(learn.codes[segment], learn.slots, learn.is_contact)
-    design = [build_design(r.features, r.codes, r.slots, attributes) for r in rows.values()]
-    logistic = fit_logistic_regression(design[0], learn.is_contact, rng)
-    judged = []
-    for (fold, fold_rows), columns in zip(rows.items(), design, strict=True):
-        if fold in ("learn", "calibrate") or len(fold_rows.is_contact) == 0:
-            continue
-        predictions = (
-            predict_overall_rate(learn.is_contact, len(fold_rows.is_contact)),
-            table.predict(fold_rows.codes[segment], fold_rows.slots),
-            logistic.predict_proba(columns)[:, 1],
-            1 / (1 + np.exp(-fold_rows.features["base_logit"].to_numpy("float64"))),
-            boosted.predict_rows(fold_rows.features),
-        )
-        name = "unseen customers" if fold == "unseen" else fold
-        judged += [(rival, name, p, fold_rows.is_contact) for rival, p in zip(RIVALS, predictions, strict=True)]
-    return judged, hierarchy
-
-
-def build_training_rows(
-    log: DialLog, mask: np.ndarray, hierarchy: Hierarchy, settings: Settings, rng: np.random.Generator
-) -> _Rows:
-    """Rows of the dials in ``mask``, each known up to a night zero to six days before it."""
-    rows = np.flatnonzero(mask)
+    rows = np.flatnonzero(held_out)
+    if len(rows) == 0:
+        return Trust()
+    if len(rows) > _MOST_TRUST_ROWS:
+        rows = np.sort(rng.choice(rows, _MOST_TRUST_ROWS, replace=False))
     cutoff, n_between = cut_nights(log, rows, rng)
-    evidence = gather_evidence(hierarchy, log, log.history.customer_row[rows], cutoff, n_between)
-    slots = log.dials.take(rows)
-    features = build_rows(evidence, slots, settings.attributes)
-    return _Rows(features, evidence.codes, slot_codes(slots), log.is_contact[rows])
+    evidence = gather_evidence(model.hierarchy, log, log.history.customer_row[rows], cutoff, n_between)
+    scorer = Scorer(model, evidence, _usual_week(log, settings))
+    usual = logit(scorer(np.arange(len(rows)), n_between).astype("float64")).mean(axis=1)
+    own = logit(model.predict_rows(build_rows(evidence, log.dials.take(rows), model.attributes)))
+    return fit_trust(usual, own - usual, log.is_contact[rows])
+
+
+def _usual_week(log: DialLog, settings: Settings) -> pd.DataFrame:
+    """The slots that were dialled in the newest week of the log."""
+    newest = log.dials.loc[log.dials["seconds"] > log.dials["seconds"].max() - 7 * 86_400, "attempted_at"]
+    return build_slots(pd.DatetimeIndex(newest.dt.floor(f"{settings.slot_minutes}min")), settings)
 
 
 def refuse_thin_log(log: DialLog, settings: Settings) -> None:
@@ -229,9 +167,21 @@ def refuse_thin_log(log: DialLog, settings: Settings) -> None:
         )
 
 
-def _both(learn: np.ndarray, calibrate: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    yield "learn", learn
-    yield "calibrate", calibrate
+def refuse_thin_folds(log: DialLog, folds: Folds, production: tuple[np.ndarray, np.ndarray]) -> None:
+    """Raise NoModelError when too few days or customers leave nothing to learn from or to calibrate on."""
+    for mask, purpose in (
+        (folds.learn, "learn from"),
+        (folds.calibrate, "calibrate on"),
+        (production[0], "learn from"),
+        (production[1], "calibrate on"),
+    ):
+        n_dials, n_contacts = int(mask.sum()), int(log.is_contact[mask].sum())
+        if n_dials == 0 or (purpose == "learn from" and not 0 < n_contacts < n_dials):
+            n_days, n_customers = log.dials["day"].nunique(), log.dials["customer_row"].nunique()
+            raise NoModelError(
+                f"call_attempts: of {len(log.dials)} dials to {n_customers} customers on {n_days} days, {n_dials} with "
+                f"{n_contacts} keyman contacts are left to {purpose}: give a log of more days and customers"
+            )
 
 
 def _importance(model: ContactModel) -> pd.DataFrame:

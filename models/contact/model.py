@@ -1,7 +1,7 @@
 """The contact model: the hierarchy's log-odds, corrected by small trees, calibrated."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import lightgbm as lgb
@@ -16,6 +16,7 @@ from models.contact.effects import EffectTable, slot_codes
 from models.contact.encoding import Encoding
 from models.contact.hierarchy import Hierarchy, attribute_effects
 from models.contact.persons import PersonStates, PriorVariances
+from models.contact.trust import Trust
 
 PERSON_FEATURES = ("person_level",)
 PERSON_PART_FEATURES = ("person_in_part", "person_in_part_sd")
@@ -35,12 +36,15 @@ class ContactModel:
     calibration
     attributes
         Customer columns used.
+    trust
+        How far its differences can be believed, measured on held-out dials.
     """
 
     hierarchy: Hierarchy
     trees: str
     calibration: Calibration
     attributes: tuple[str, ...]
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def customer_features(self) -> tuple[str, ...]:
@@ -76,6 +80,7 @@ class ContactModel:
                 "attributes": self.attributes,
                 "trees": self.trees,
                 "calibration": vars(self.calibration),
+                "trust": vars(self.trust),
                 "encoding": vars(hierarchy.encoding),
                 "variances": vars(hierarchy.variances),
                 "tables": [vars(table) | {"values": table.values.tolist()} for table in hierarchy.tables],
@@ -97,7 +102,9 @@ class ContactModel:
             EffectTable(**(table | {"values": np.array(table["values"], dtype="float32")})) for table in kept["tables"]
         ]
         hierarchy = Hierarchy(encoding, tables, PriorVariances(**kept["variances"]))
-        return cls(hierarchy, kept["trees"], Calibration(**kept["calibration"]), tuple(kept["attributes"]))
+        trust = kept["trust"] | {"covariance": tuple(map(tuple, kept["trust"]["covariance"]))}
+        calibration, attributes = Calibration(**kept["calibration"]), tuple(kept["attributes"])
+        return cls(hierarchy, kept["trees"], calibration, attributes, Trust(**trust))
 
 
 @dataclass(frozen=True)

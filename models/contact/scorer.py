@@ -23,10 +23,10 @@ class Scorer:
     still within a part; tables of the hierarchy are spread over the slots once.
     """
 
-    def __init__(self, model: ContactModel, log: DialLog, as_of: pd.Timestamp, slots: pd.DataFrame) -> None:
+    def __init__(self, model: ContactModel, evidence: Evidence, slots: pd.DataFrame) -> None:
         self.model = model
         self.slots = slots
-        self.evidence = _known_tonight(model, log, as_of)
+        self.evidence = evidence
         self._customers = self.evidence.customer_columns(model.attributes)
         self._between = model.customer_features.index("n_dialled_between")
         self._part_of_slot = slots["part"].to_numpy("int64")
@@ -34,14 +34,14 @@ class Scorer:
         self._forests = {part: self._compile(part) for part, _ in self._parts}
         self._spread = _spread_tables(model, slots)
 
-    def __call__(self, customer_rows: np.ndarray, n_earlier: int = 0) -> np.ndarray:
+    def __call__(self, customer_rows: np.ndarray, n_earlier: int | np.ndarray = 0) -> np.ndarray:
         """P(keyman contact) of one dial per customer × slot.
 
         Parameters
         ----------
         customer_rows : (m,) int
-            Positions in the checked customers.
-        n_earlier
+            Rows of the evidence: positions in the checked customers when built by :func:`build_scorer`.
+        n_earlier : int or (m,) int
             Dials planned before this one in the horizon, all of them assumed to have failed.
 
         Returns
@@ -50,12 +50,13 @@ class Scorer:
             Probabilities in (0, 1).
         """
         p = np.empty((len(customer_rows), len(self.slots)), dtype="float32")
+        earlier = np.broadcast_to(n_earlier, len(customer_rows))
         for begin in range(0, len(customer_rows), _BLOCK):
             block = slice(begin, begin + _BLOCK)
-            p[block] = self._score(np.asarray(customer_rows[block]), n_earlier)
+            p[block] = self._score(np.asarray(customer_rows[block]), earlier[block])
         return p
 
-    def _score(self, rows: np.ndarray, n_earlier: int) -> np.ndarray:
+    def _score(self, rows: np.ndarray, n_earlier: np.ndarray) -> np.ndarray:
         logits = np.zeros((len(rows), len(self.slots)), dtype="float32")
         for key, values in self._spread.items():
             logits += values[self.evidence.codes[key][rows]]
@@ -95,7 +96,7 @@ def build_scorer(
     slots
         Of ``features.slots.build_slots``; the columns of every answer.
     """
-    return Scorer(model, build_dial_log(attempts, customers, settings), as_of, slots)
+    return Scorer(model, know_tonight(model, build_dial_log(attempts, customers, settings), as_of), slots)
 
 
 def predict_cross_join(scorer: Scorer, customer_rows: np.ndarray, n_earlier: int = 0) -> Iterator[np.ndarray]:
@@ -106,7 +107,8 @@ def predict_cross_join(scorer: Scorer, customer_rows: np.ndarray, n_earlier: int
         yield scorer.model.predict_rows(build_rows(evidence, slots, scorer.model.attributes))
 
 
-def _known_tonight(model: ContactModel, log: DialLog, as_of: pd.Timestamp) -> Evidence:
+def know_tonight(model: ContactModel, log: DialLog, as_of: pd.Timestamp) -> Evidence:
+    """What is known of every customer at ``as_of``."""
     everyone = np.arange(len(log.customers))
     day = np.array([as_of.tz_localize(None).date()], dtype="datetime64[D]")
     night = np.repeat(midnight_seconds(day, str(as_of.tz)), len(everyone))

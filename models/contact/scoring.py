@@ -2,7 +2,8 @@
 
 For fixed slots every split on a slot feature is already decided. Each tree of the ensemble therefore becomes a tree
 over customer features only, whose leaves are vectors over the slots; where a slot split stands above customer
-splits, both sides are walked and each adds to its own slots. A customer's row of log-odds is then a short sum of vectors.
+splits, both sides are walked and each adds to its own slots. A customer's row of log-odds is then a short sum of
+vectors.
 
 Agrees with ``lightgbm.Booster.predict`` on the cross join to 1e-6 (tests/test_scoring.py); a split of a kind that is
 not understood is refused, never guessed.

@@ -14,10 +14,11 @@ from configs.settings import Settings
 from features.contracts import Tables
 from features.table import build_dial_log
 from models.contact.boosting import fit_boosting
-from models.contact.fitting import build_training_rows, refuse_thin_log
+from models.contact.fitting import refuse_thin_log
 from models.contact.folds import split_folds
 from models.contact.hierarchy import fit_hierarchy
 from models.contact.metrics import judge
+from models.contact.rivals import build_training_rows
 
 Objective = Callable[[dict[str, float | int]], float]
 
@@ -63,7 +64,7 @@ def build_objective(tables: Tables, as_of: pd.Timestamp, settings: Settings, rng
     folds = split_folds(log, np.datetime64(as_of.tz_localize(None).date(), "D"), settings)
     hierarchy = fit_hierarchy(log.subset(folds.learn), settings)
     learn, calibrate, forward = (
-        build_training_rows(log, mask, hierarchy, settings, rng)
+        build_training_rows(log, np.flatnonzero(mask), hierarchy, settings, rng)
         for mask in (folds.learn, folds.calibrate, folds.forward)
     )
 

@@ -1,9 +1,9 @@
 """What the plan gains over the past way of calling, split into timing, list and staffing, without flattering itself.
 
-The best of many noisy predictions looks better than it is (the winner's curse). So the plan that is judged here is
-chosen by one model and valued by another that learned from other customers, both ways round. The past way fills the
-given places as the log did: the share of segments per slot, customers at random within. Ratios are of keyman contacts
-per dial made; intervals (90 %) come from resampling customers and from which of the two models judges.
+The best of many noisy predictions looks better than it is (the winner's curse). So the plan is not valued with the
+probabilities that chose it, but with what held-out dials say is believable of their differences between customers and
+between slots (``models.contact.trust``); how sure that is goes into the intervals. The past way fills the given places
+as the log did: the share of segments per slot, customers at random within. See docs/decisions/0005-honest-gains.md.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from configs.settings import Settings
 from features.contracts import Tables
 from features.slots import add_slot_features
 from models.contact.encoding import build_encoding
+from models.contact.trust import Trust
 from models.planning.eligibility import Eligibility
 from models.planning.rules import RulePack
 from models.planning.schedule import Scorer, build_call_plan
 
-MOST_CUSTOMERS = 40_000
+PARTS_OF_GAIN = ("timing", "list", "staffing", "total")
+MOST_CUSTOMERS = 30_000
 """Customers on whom gains are measured; of more, a random sample, with places in proportion."""
 
 _PAST_DAYS = 56
@@ -42,7 +45,8 @@ class _Ground:
 
 
 def measure_gains(
-    scorers: tuple[Scorer, Scorer],
+    scorer: Scorer,
+    trust: Trust,
     eligibility: Eligibility,
     slots: pd.DataFrame,
     given: np.ndarray,
@@ -52,12 +56,12 @@ def measure_gains(
     packs: Sequence[RulePack],
     rng: np.random.Generator,
 ) -> dict[str, dict[str, Any]]:
-    """Measure the gains of a plan made and judged by two models of different customers.
+    """Measure the gains of the plan that the scorer's model makes.
 
     Parameters
     ----------
-    scorers
-        Two models, each fitted on half of the customers: one chooses, the other values, and the other way round.
+    scorer, trust
+        The model that plans, and how far its differences can be believed.
     eligibility
         Who may be called, as of the night.
     slots
@@ -70,31 +74,32 @@ def measure_gains(
     Returns
     -------
     dict
-        ``timing``, ``list``, ``staffing`` and ``total``, each ``{ratio, low, high, basis}``; total is the product of
-        the three. Ratios are None where nothing can be planned.
+        ``timing``, ``list``, ``staffing`` and ``total``, each ``{ratio, low, high, basis}``: ratios of keyman contacts
+        per dial made, 90 % intervals over customers and over the trust; total is the product of the three. All are
+        None where nothing can be planned.
     """
     ground = _prepare(eligibility, slots, given, obeyed, tables, settings, rng)
-    sums = [_compare(ground, scorers[d], scorers[1 - d], slots, tables, settings, packs, rng) for d in (0, 1)]
-    if any(s["plan"][:, 1].sum() == 0 or s["past"][:, 0].sum() == 0 for s in sums):
+    ways = _draw_ways(ground, scorer, slots, tables, settings, packs, rng)
+    if len(ways["plan"].usual) == 0 or len(ways["past"].usual) == 0:
         return {part: dict.fromkeys(("ratio", "low", "high")) | {"basis": "model"} for part in PARTS_OF_GAIN}
     everyone = np.ones(len(ground.segment))
-    point = {part: np.exp(np.mean([np.log(_ratios(s, everyone)[part]) for s in sums])) for part in PARTS_OF_GAIN}
-    weights = [rng.poisson(1.0, size=len(everyone)) for _ in range(settings.gains.n_resamples)]
-    drawn = pd.DataFrame([_ratios(sums[int(rng.integers(2))], weight) for weight in weights])
+    point = _ratios(ways, trust.slopes, everyone)
+    drawn = pd.DataFrame(
+        [
+            _ratios(ways, trust.draw(rng), rng.poisson(1.0, size=len(everyone)).astype("float64"))
+            for _ in range(settings.gains.n_resamples)
+        ]
+    )
     low, high = drawn.quantile(0.05), drawn.quantile(0.95)
-    point["total"] = point["timing"] * point["list"] * point["staffing"]
     return {
         part: {
-            "ratio": float(point[part]),
+            "ratio": point[part],
             "low": float(min(low[part], point[part])),
             "high": float(max(high[part], point[part])),
             "basis": "model",
         }
         for part in PARTS_OF_GAIN
     }
-
-
-PARTS_OF_GAIN = ("timing", "list", "staffing", "total")
 
 
 def _prepare(
@@ -220,78 +225,106 @@ def simulate_past_way(
     return np.concatenate(rows), np.concatenate(slot_rows)
 
 
-def _compare(
+@dataclass(frozen=True)
+class _Way:
+    """Dials of one way of calling, customer by customer in time order; all (n_dials,).
+
+    ``usual`` is the customer's usual log-odds, ``difference`` what the slot and earlier dials add to it,
+    ``n_earlier`` the dials before it, ``customer`` whom to weigh it with, ``series`` the customer within one draw.
+    """
+
+    usual: np.ndarray
+    difference: np.ndarray
+    n_earlier: np.ndarray
+    customer: np.ndarray
+    series: np.ndarray
+
+
+def _draw_ways(
     ground: _Ground,
-    chooser: Scorer,
-    judge: Scorer,
+    scorer: Scorer,
     slots: pd.DataFrame,
     tables: Tables,
     settings: Settings,
     packs: Sequence[RulePack],
     rng: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    """(m, 2) expected contacts and dials made per customer, for each way of calling, as the judge sees them."""
+) -> dict[str, _Way]:
     eligibility = ground.eligibility
-    value = _Valuer(judge, eligibility.eligible_rows)
+    lay_out = _Layout(scorer, eligibility)
 
     def plan(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        dials = build_call_plan(chooser, eligibility, slots, places, tables, settings, packs).dials
-        rows = np.searchsorted(eligibility.eligible_rows, dials["customer_row"].to_numpy())
-        return rows, dials["slot_row"].to_numpy()
+        dials = build_call_plan(scorer, eligibility, slots, places, tables, settings, packs).dials
+        return np.searchsorted(eligibility.eligible_rows, dials["customer_row"].to_numpy()), dials[
+            "slot_row"
+        ].to_numpy()
 
-    def past(places: np.ndarray, dials_left: np.ndarray) -> np.ndarray:
-        n_draws = settings.gains.n_past_draws
-        ways = (ground.shares, ground.segment, eligibility.lawful, dials_left, ground.day, places)
-        return np.asarray(np.mean([value(*simulate_past_way(*ways, rng)) for _ in range(n_draws)], axis=0))
+    def past(places: np.ndarray, dials_left: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        way = (ground.shares, ground.segment, eligibility.lawful, dials_left, ground.day, places)
+        return [simulate_past_way(*way, rng) for _ in range(settings.gains.n_past_draws)]
 
     rows, slot_rows = plan(ground.given)
+    planned = lay_out([(rows, slot_rows)])
     same_places = np.bincount(slot_rows, minlength=len(slots))
-    same_customers = np.bincount(rows, minlength=len(ground.segment))
-    planned = value(rows, slot_rows)
+    same_dials = np.bincount(rows, minlength=len(ground.segment))
     is_moved = not np.array_equal(ground.given, ground.obeyed)
     return {
         "plan": planned,
-        "reshaped": value(*plan(ground.obeyed)) if is_moved else planned,
-        "same customers": past(same_places, same_customers),
-        "past": past(ground.given, eligibility.attempts_left),
+        "reshaped": lay_out([plan(ground.obeyed)]) if is_moved else planned,
+        "same customers": lay_out(past(same_places, same_dials)),
+        "past": lay_out(past(ground.given, eligibility.attempts_left)),
     }
 
 
-class _Valuer:
-    """Expected contacts and dials made per customer of any set of dials, by one judge."""
+class _Layout:
+    """Lays dials out in series, with the model's log-odds split for :class:`models.contact.trust.Trust`."""
 
-    def __init__(self, judge: Scorer, customer_rows: np.ndarray) -> None:
-        self._judge = judge
-        self._customer_rows = customer_rows
-        self._p: list[np.ndarray] = []
+    def __init__(self, scorer: Scorer, eligibility: Eligibility) -> None:
+        self._scorer = scorer
+        self._rows = eligibility.eligible_rows
+        self._logits: list[np.ndarray] = []
+        self._usual = self._at_depth(0).mean(axis=1)
 
-    def __call__(self, rows: np.ndarray, slot_rows: np.ndarray) -> np.ndarray:
-        order = np.lexsort((slot_rows, rows))
-        row, slot = rows[order], slot_rows[order]
-        begins = np.append(True, row[1:] != row[:-1])[: len(row)]
-        n_earlier = np.arange(len(row)) - np.maximum.accumulate(np.where(begins, np.arange(len(row)), 0))
-        reached = np.ones(len(self._customer_rows))
-        sums = np.zeros((len(self._customer_rows), 2))
+    def __call__(self, draws: list[tuple[np.ndarray, np.ndarray]]) -> _Way:
+        n_customers = len(self._rows)
+        series = np.concatenate([rows + k * n_customers for k, (rows, _) in enumerate(draws)])
+        slot = np.concatenate([slot_rows for _, slot_rows in draws])
+        order = np.lexsort((slot, series))
+        series, slot = series[order], slot[order]
+        begins = np.append(True, series[1:] != series[:-1])[: len(series)]
+        position = np.arange(len(series))
+        n_earlier = position - np.maximum.accumulate(np.where(begins, position, 0))
+        customer = series % max(n_customers, 1)
+        own = np.empty(len(series))
         for depth in range(int(n_earlier.max(initial=-1)) + 1):
             at = n_earlier == depth
-            p = self._probabilities(depth)[row[at], slot[at]]
-            sums[row[at], 0] += reached[row[at]] * p
-            sums[row[at], 1] += reached[row[at]]
-            reached[row[at]] *= 1.0 - p
-        return sums
+            own[at] = self._at_depth(depth)[customer[at], slot[at]]
+        usual = self._usual[customer].astype("float64")
+        return _Way(usual, own - usual, n_earlier, customer, series)
 
-    def _probabilities(self, depth: int) -> np.ndarray:
-        """The judge's p after ``depth`` failed dials; beyond the deepest kept, the deepest."""
-        while len(self._p) <= min(depth, _DEEPEST):
-            self._p.append(self._judge(self._customer_rows, len(self._p)))
-        return self._p[min(depth, _DEEPEST)]
+    def _at_depth(self, depth: int) -> np.ndarray:
+        """Log-odds after ``depth`` failed dials; beyond the deepest kept, the deepest."""
+        while len(self._logits) <= min(depth, _DEEPEST):
+            self._logits.append(logit(self._scorer(self._rows, len(self._logits))))
+        return self._logits[min(depth, _DEEPEST)]
 
 
-def _ratios(sums: dict[str, np.ndarray], weight: np.ndarray) -> dict[str, float]:
-    rate = {way: float(weight @ s[:, 0]) / max(float(weight @ s[:, 1]), 1e-12) for way, s in sums.items()}
+def _ratios(ways: dict[str, _Way], slopes: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    everyone = float(ways["past"].usual.mean())
+    rate = {name: _rate(way, everyone, slopes, weight) for name, way in ways.items()}
     return {
         "timing": rate["plan"] / rate["same customers"],
         "list": rate["same customers"] / rate["past"],
         "staffing": rate["reshaped"] / rate["plan"],
         "total": rate["reshaped"] / rate["past"],
     }
+
+
+def _rate(way: _Way, everyone: float, slopes: np.ndarray, weight: np.ndarray) -> float:
+    """Keyman contacts per dial made: a dial is made when the earlier ones of its series have failed."""
+    p = Trust.correct(way.usual, way.difference, everyone, slopes)
+    reached = np.ones(len(p))
+    for depth in range(1, int(way.n_earlier.max(initial=0)) + 1):
+        at = np.flatnonzero(way.n_earlier == depth)  # the dial before is the row before
+        reached[at] = reached[at - 1] * (1.0 - p[at - 1])
+    made = weight[way.customer] * reached
+    return float(made @ p) / max(float(made.sum()), 1e-12)
