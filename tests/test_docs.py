@@ -292,7 +292,7 @@ def test_decisions_are_numbered_without_gaps_and_say_the_same_things() -> None:
     assert [int(Path(name).name[:4]) for name in files] == list(range(1, len(files) + 1))
     for name in files:
         assert re.match(rf"# {Path(name).name[:4]} \S", read(name)), name
-        assert [part for part in ("Question", "Decision", "Rejected") if f"\n## {part}\n" not in read(name)] == [], name
+        assert [part for part in ("Question", "Decision") if f"\n## {part}\n" not in read(name)] == [], name
 
 
 def test_the_licence_is_the_one_that_the_package_names() -> None:
