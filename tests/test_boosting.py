@@ -51,6 +51,14 @@ def test_trees_say_little_where_the_hierarchy_is_right(rows: pd.DataFrame) -> No
     assert fitted.booster.num_trees() < 40  # stopped early
 
 
+def test_what_the_hierarchy_says_is_not_learned_a_second_time(rows: pd.DataFrame) -> None:
+    told = rows.assign(base_logit=np.where(rows["hour"] > 15, 0.8, -1.6))
+    fitted = fit(told, told[BASE].to_numpy())
+    assert fitted.calibration.slope == pytest.approx(1.0, abs=0.25)
+    trees = fitted.booster.predict(told[list(fitted.feature_names)].to_numpy(), raw_score=True)
+    assert np.abs(trees).mean() < 0.3
+
+
 def test_calibration_repairs_a_hierarchy_that_is_off_by_a_constant(rows: pd.DataFrame) -> None:
     fitted = fit(rows, rows[BASE].to_numpy() + 1.0)
     assert fitted.predict_rows(rows).mean() == pytest.approx(expit(rows[BASE].to_numpy() + 1.0).mean(), abs=0.03)

@@ -82,7 +82,7 @@ def test_a_missing_value_at_use_is_zero_where_none_was_missing_in_training() -> 
     assert score(booster, nan) == pytest.approx(score(booster, np.zeros((1, N_CUSTOMER))), abs=0)
 
 
-def test_values_on_a_threshold_go_left_as_in_lightgbm() -> None:
+def test_values_next_to_a_threshold_fall_on_the_side_that_lightgbm_takes() -> None:
     rng = np.random.default_rng(4)
     booster = train(rng, 31, 20, 0.1)
     thresholds = compile_forest(booster, SLOTS, N_CUSTOMER).threshold
