@@ -1,13 +1,16 @@
 """The scorer against LightGBM on the cross join, and against everything that must not matter to it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
 from small_centre import AS_OF, SETTINGS, build_centre, fit_centre, score_centre
 
 from models.contact import scorer as scorer_module
+from models.contact.model import ContactModel, build_rows
 from models.contact.scorer import Scorer, build_scorer, predict_cross_join
 
 ROWS = np.arange(0, 3_000, 60)
@@ -34,6 +37,34 @@ def test_it_says_what_lightgbm_says_of_the_cross_join(scorer: Scorer, n_earlier:
     assert np.abs(scorer(ROWS, n_earlier) - slow).max() < 1e-6
     assert slow.shape == (50, len(scorer.slots))
     assert len(set(scorer.slots["part"])) >= 6
+
+
+def wild_model(scorer: Scorer) -> ContactModel:
+    """The centre's model with trees grown on noise, so that every feature is split on, earlier dials foremost."""
+    rng = np.random.default_rng(4)
+    evidence = replace(scorer.evidence, n_between=rng.integers(0, 6, 3_000))
+    rows = build_rows(evidence, scorer.slots.iloc[rng.integers(0, len(scorer.slots), 3_000)], scorer.model.attributes)
+    features = rows[list(scorer.model.feature_names)]
+    is_contact = rng.random(3_000) < 0.1 + 0.1 * features["n_dialled_between"]
+    options = {"objective": "binary", "verbose": -1, "min_data_in_leaf": 5, "num_leaves": 31, "num_threads": 1}
+    grown = lgb.train(options, lgb.Dataset(features.to_numpy(), is_contact), 40)
+    assert (grown.feature_importance() > 0).sum() > 20
+    return replace(scorer.model, trees=grown.model_to_string())
+
+
+@pytest.mark.parametrize("n_earlier", [0, 1, 3])
+def test_also_with_trees_that_split_on_everything(scorer: Scorer, n_earlier: int) -> None:
+    wild = Scorer(wild_model(scorer), scorer.evidence, scorer.slots)
+    slow = np.stack(list(predict_cross_join(wild, ROWS, n_earlier)), axis=1)
+    assert np.abs(wild(ROWS, n_earlier) - slow).max() < 1e-6
+    assert (wild(ROWS, 5) > wild(ROWS, 0)).mean() > 0.9
+
+
+def test_each_customer_may_have_had_its_own_number_of_dials(scorer: Scorer) -> None:
+    wild = Scorer(wild_model(scorer), scorer.evidence, scorer.slots)
+    n_earlier = np.arange(50) % 4
+    expected = np.stack([wild(ROWS, int(n))[k] for k, n in enumerate(n_earlier)])
+    assert (wild(ROWS, n_earlier) == expected).all()
 
 
 def test_answers_are_probabilities(scorer: Scorer) -> None:
