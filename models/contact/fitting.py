@@ -92,7 +92,7 @@ def fit_night(
         refuse_thin_folds(log, folds, production)
         held_out = fit_contact_model(log, folds.learn, folds.calibrate, settings, rng, params)
         judged = judge_rivals(log, folds, held_out, settings, rng)
-        trust = measure_trust(held_out, log, folds.forward | folds.unseen, settings, rng)
+        trust = measure_trust(held_out, log, folds.forward, settings, rng)
     progress(0.5)
     with _timed(seconds, "model"):
         model = fit_contact_model(log, *production, settings, rng, params, held_out.hierarchy)

@@ -15,7 +15,7 @@ from configs.settings import Settings
 from features.table import DialLog
 from models.contact.effects import EffectTable, fit_effects, list_tables, slot_codes, start_tables, sum_effects
 from models.contact.encoding import Encoding, build_encoding
-from models.contact.persons import PersonStates, PriorVariances, attenuate, filter_persons, learn_variances
+from models.contact.persons import PersonStates, PriorVariances, expect_failures, filter_persons, learn_variances
 
 _TURNS = 3
 _FIRST_SWEEPS, _LATER_SWEEPS = 8, 4
@@ -44,10 +44,19 @@ class Hierarchy:
         return filter_persons(log.history, self._logit_of_dials(log), self.variances.covariance())
 
     def base_logit(
-        self, codes: dict[str, np.ndarray], slots: dict[str, np.ndarray], mean: np.ndarray, variance: np.ndarray
+        self,
+        codes: dict[str, np.ndarray],
+        slots: dict[str, np.ndarray],
+        mean: np.ndarray,
+        variance: np.ndarray,
+        n_between: np.ndarray,
     ) -> np.ndarray:
-        """Logit of P(contact) per row, the person's uncertainty integrated out; all inputs and output (m,)."""
-        return np.asarray(attenuate(variance) * (sum_effects(self.tables, codes, slots) + mean))
+        """Logit of P(contact) per row, the person's uncertainty integrated out; all inputs and output (m,).
+
+        ``n_between`` dials are planned, and must have failed, before this one.
+        """
+        logit = sum_effects(self.tables, codes, slots) + mean
+        return expect_failures(logit, variance, n_between, self.variances)
 
     def _logit_of_dials(self, log: DialLog) -> np.ndarray:
         return sum_effects(self.tables, codes_of_dials(self.encoding, log), slot_codes(log.dials))

@@ -203,5 +203,7 @@ def build_rows(evidence: Evidence, slots: pd.DataFrame, attributes: tuple[str, .
     shape = ContactModel(evidence.hierarchy, "", Calibration(0.0, 1.0), attributes)
     slot_columns = slots[list(SLOT_FEATURES)].to_numpy("float32")
     features = np.column_stack([evidence.customer_columns(attributes), evidence.part_columns(part), slot_columns])
-    base = evidence.hierarchy.base_logit(evidence.codes, slot_codes(slots), *evidence.person_in(part))
+    base = evidence.hierarchy.base_logit(
+        evidence.codes, slot_codes(slots), *evidence.person_in(part), evidence.n_between
+    )
     return pd.DataFrame(features, columns=list(shape.feature_names)).assign(**{BASE: base})

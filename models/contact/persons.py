@@ -14,6 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from features.history import History
 from features.slots import PARTS
@@ -64,6 +65,41 @@ def attenuate(variance: np.ndarray) -> np.ndarray:
     1.0
     """
     return np.asarray(1.0 / np.sqrt(1.0 + _MACKAY * variance), dtype="float32")
+
+
+def expect_failures(
+    logit: np.ndarray, variance: np.ndarray, n_failed: np.ndarray, variances: PriorVariances
+) -> np.ndarray:
+    """Log-odds of a dial before which ``n_failed`` planned dials will have failed, the person integrated out.
+
+    A planned dial is only made if the earlier ones fail, and each failure tells that the person is harder to reach: the
+    filter's own step, with the mean share of the variance that two parts of the week have in common, since it is not
+    known here which parts those dials are in.
+
+    Parameters
+    ----------
+    logit, variance : array, same shape
+        Of the dial, person included, and the variance of the person effect.
+    n_failed : array
+        Of a shape that broadcasts to it.
+
+    Returns
+    -------
+    array
+        Log-odds, same shape as ``logit``.
+
+    Examples
+    --------
+    >>> apart = expect_failures(np.zeros(2), np.ones(2), np.array([0, 2]), PriorVariances())
+    >>> bool(apart[1] < apart[0])
+    True
+    """
+    kappa = attenuate(variance)
+    if np.any(n_failed):
+        covariance = variances.covariance()
+        in_common = (covariance.sum() / np.trace(covariance) - 1) / (N_PARTS - 1)
+        logit = logit - n_failed * np.float32(in_common) * variance * kappa * expit(kappa * logit)
+    return np.asarray(kappa * logit)
 
 
 @dataclass(frozen=True)

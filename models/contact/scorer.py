@@ -10,7 +10,7 @@ from features.slots import SLOT_FEATURES
 from features.table import DialLog, build_dial_log, midnight_seconds
 from models.contact.effects import slot_codes
 from models.contact.model import ContactModel, Evidence, build_rows, gather_evidence
-from models.contact.persons import attenuate
+from models.contact.persons import expect_failures
 from models.contact.scoring import CompiledForest, compile_forest
 
 _BLOCK = 4096
@@ -61,7 +61,8 @@ class Scorer:
         for key, values in self._spread.items():
             logits += values[self.evidence.codes[key][rows]]
         logits += self.evidence.mean[rows][:, self._part_of_slot]
-        logits *= attenuate(self.evidence.variance[rows])[:, self._part_of_slot]
+        variance = self.evidence.variance[rows][:, self._part_of_slot]
+        logits = expect_failures(logits, variance, n_earlier[:, None], self.model.hierarchy.variances)
         customers = self._customers[rows]
         customers[:, self._between] = n_earlier
         for part, columns in self._parts:

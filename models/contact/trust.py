@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-_PRIOR_SD = 0.5
+_PRIOR_SD = 0.25
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Trust:
         return np.array([self.list_slope, self.timing_slope])
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Slopes as they might as well be, (2,), none below zero."""
-        return np.maximum(rng.multivariate_normal(self.slopes, np.array(self.covariance)), 0.0)
+        """Slopes as they might as well be, (2,), none below zero nor above 1."""
+        return np.clip(rng.multivariate_normal(self.slopes, np.array(self.covariance)), 0.0, 1.0)
 
     @staticmethod
     def correct(usual: np.ndarray, difference: np.ndarray, everyone: float, slopes: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ class Trust:
 
 
 def fit_trust(usual: np.ndarray, difference: np.ndarray, is_contact: np.ndarray) -> Trust:
-    """Logistic regression of the outcome on both parts, slopes drawn to 1 by a prior of sd 0.5; (n,) each.
+    """Logistic regression of the outcome on both parts, slopes drawn to 1 by a prior of sd 0.25; (n,) each.
 
     Examples
     --------
@@ -75,6 +75,6 @@ def fit_trust(usual: np.ndarray, difference: np.ndarray, is_contact: np.ndarray)
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
     p = expit(columns @ found)
     covariance = np.linalg.inv((columns * (p * (1 - p))[:, None]).T @ columns + np.diag(prior_weight))[1:, 1:]
-    slopes = np.maximum(found[1:], 0.0)
+    slopes = np.clip(found[1:], 0.0, 1.0)  # a model that is too timid is given no credit for it
     (a, b), (c, d) = covariance.tolist()
     return Trust(float(slopes[0]), float(slopes[1]), ((a, b), (c, d)))
