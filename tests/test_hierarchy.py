@@ -61,7 +61,11 @@ def test_the_segments_own_hours_are_found(people, log, fitted) -> None:
 def test_predictions_before_each_dial_are_calibrated_and_rank_persons(people, log, fitted) -> None:
     states = fitted.person_states(log)
     codes = codes_of_dials(fitted.encoding, log)
-    p = expit(fitted.base_logit(codes, slot_codes(log.dials), states.mean_before, states.variance_before))
+    p = expit(
+        fitted.base_logit(
+            codes, slot_codes(log.dials), states.mean_before, states.variance_before, np.zeros(len(codes[""]))
+        )
+    )
     assert p.mean() == pytest.approx(log.is_contact.mean(), abs=0.01)
     top = p > np.quantile(p, 0.8)
     assert log.is_contact[top].mean() > 1.5 * log.is_contact[~top].mean()
@@ -73,7 +77,9 @@ def test_the_base_logit_integrates_the_persons_uncertainty_out(log, fitted) -> N
     codes, slots = codes_of_dials(fitted.encoding, log), slot_codes(log.dials)
     mean, variance = np.full(len(log.dials), 0.3, "float32"), np.full(len(log.dials), 0.8, "float32")
     expected = (sum_effects(fitted.tables, codes, slots) + 0.3) / np.sqrt(1 + np.pi / 8 * 0.8)
-    assert fitted.base_logit(codes, slots, mean, variance) == pytest.approx(expected, rel=1e-4)
+    n_between = np.zeros(len(mean), dtype=int)
+    assert fitted.base_logit(codes, slots, mean, variance, n_between) == pytest.approx(expected, rel=1e-4)
+    assert (fitted.base_logit(codes, slots, mean, variance, n_between + 2) < expected).all()
     assert (attenuate(variance) < 1).all()
 
 

@@ -10,7 +10,7 @@ from simulated_logs import START, build_attempts, simulate_calls
 from configs.settings import Settings
 from features.history import History, build_history
 from features.slots import PARTS, add_slot_features
-from models.contact.persons import N_PARTS, PriorVariances, attenuate, filter_persons, learn_variances
+from models.contact.persons import N_PARTS, PriorVariances, attenuate, expect_failures, filter_persons, learn_variances
 
 LEVEL_ONLY = PriorVariances(1.0, 0.0, 0.0, 0.0)
 
@@ -172,6 +172,19 @@ def test_without_a_log_everyone_is_as_the_prior_says() -> None:
     assert (mean == 0).all()
     assert (variance == 1).all()
     assert states.log_likelihood == 0.0
+
+
+def test_a_planned_dial_that_fails_is_the_filters_own_step() -> None:
+    """Persons who differ in level alone: what one failure will teach is what the filter learns from one."""
+    states = filter_persons(history_of([False]), np.array([-1.0]), LEVEL_ONLY.covariance())
+    one = expect_failures(np.array([-1.0]), np.ones(1), np.array([1]), LEVEL_ONLY)
+    assert one == pytest.approx(attenuate(np.ones(1)) * (-1.0 + states.mean_after[0, 0]), rel=1e-5)
+    own_parts = PriorVariances(0.0, 0.0, 0.0, 1.0)
+    assert expect_failures(np.array([-1.0]), np.ones(1), np.array([3]), own_parts) == pytest.approx(
+        attenuate(np.ones(1)) * -1.0
+    )
+    series = expect_failures(np.full(4, -1.0), np.ones(4), np.arange(4), LEVEL_ONLY)
+    assert (np.diff(series) < 0).all()
 
 
 def test_large_and_small_differences_between_persons_are_told_apart() -> None:

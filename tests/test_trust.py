@@ -32,7 +32,7 @@ def test_errors_are_as_large_as_slopes_scatter() -> None:
 def test_few_dials_leave_the_prior_belief() -> None:
     trust = fit_trust(*draw(10, 0.0, 0.0))
     assert trust.slopes == pytest.approx([1.0, 1.0], abs=0.3)
-    assert np.diag(trust.covariance) == pytest.approx([0.25, 0.25], rel=0.3)
+    assert np.diag(trust.covariance) == pytest.approx(np.diag(Trust().covariance), rel=0.3)
 
 
 def test_differences_that_point_the_wrong_way_are_believed_not_at_all() -> None:
