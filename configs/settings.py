@@ -59,7 +59,9 @@ class PlanningSettings(_Frozen):
     max_attempts: int = Field(10, ge=1, description="attempt cap per listing; the stricter of this and the packs wins")
     dials_per_agent_hour: float = Field(12.0, gt=0)
     max_gap: float = Field(0.002, gt=0, description="certified gap at which the price search stops")
-    max_slot_dials: int | None = Field(None, ge=0, description="most dials a slot may hold; default: busiest given slot")
+    max_slot_dials: int | None = Field(
+        None, ge=0, description="most dials a slot may hold; default: busiest given slot"
+    )
 
 
 class GainSettings(_Frozen):

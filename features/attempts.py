@@ -108,11 +108,15 @@ def _hold(table: ParsedTable, customer_rows: np.ndarray, is_held: np.ndarray) ->
     is_copy = table.raw.duplicated().to_numpy() if is_held.any() else is_held
     rejected = table.frame.loc[is_held & ~is_copy]
     outcome = rejected["outcome"]
+    said = table.raw.loc[rejected.index, "refused"] if "refused" in table.raw else None
+    # what somebody wrote about a refusal and cannot be read bars the customer: better one call too few
+    is_written = said.notna() & (said.astype("str").str.strip() != "") if said is not None else False
+    is_unreadable = rejected["refused"].isna() & is_written
     return pd.DataFrame(
         {
             "customer_row": customer_rows[is_held & ~is_copy],
             "attempted_at": rejected["attempted_at"],
             "outcome": outcome.where(outcome.isin(OUTCOMES)),
-            "refused": rejected["refused"].fillna(False).astype(bool),
+            "refused": rejected["refused"].fillna(False).astype(bool) | is_unreadable,
         }
     ).sort_values(["customer_row", "attempted_at"], ignore_index=True)

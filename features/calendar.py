@@ -24,8 +24,8 @@ def add_calendar(instants: pd.DataFrame, column: str, country: str, payday: int)
     Returns
     -------
     DataFrame
-        A new frame with weekday (Monday 0) · hour (0-23) · week_of_month (1-5) · is_holiday · days_to_payday (0-31) ·
-        is_gotobi (the 5-10 days, 五十日, on which Japanese firms settle).
+        A new frame with weekday (Monday 0) · hour (0-23) · week_of_month (1-5) · is_holiday ·
+        days_to_payday (0 to about 35) · is_gotobi (the 5-10 days, 五十日, on which Japanese firms settle).
 
     Examples
     --------

@@ -1,5 +1,8 @@
 """The command line, and the only place that reads the clock. What is heavy is imported by the command that needs it."""
 
+import atexit
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -68,13 +71,20 @@ Staffing = Annotated[
 ]
 Config = Annotated[
     list[Path] | None,
-    typer.Option(help="Settings file, e.g. configs/sources/vicidial.yaml; may be given again.", show_default=False),
+    typer.Option(help="Settings file, e.g. configs/sources/vicidial_log.yaml; may be given again.", show_default=False),
 ]
 
 
 def main() -> None:
     """Run the command line."""
+    atexit.register(_end_quietly)
     app()
+
+
+def _end_quietly() -> None:
+    """Close stderr for good: DuckDB's bindings list what Prefect's threads still hold, after all has been said."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @app.command()
@@ -158,7 +168,7 @@ def tune(
 def check(source: Source, run_date: RunDate = None, config: Config = None) -> None:
     """Say what is wrong with a source before a night is wasted on it.
 
-    Example: kakedoki check --source data --config configs/sources/vicidial.yaml
+    Example: kakedoki check --source data --config configs/sources/vicidial_log.yaml
     """
     with _running("check") as var:
         from rich.console import Console

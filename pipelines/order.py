@@ -18,6 +18,7 @@ from configs.settings import Settings, read_settings
 from pipelines.exports.folders import check_replaceable
 from pipelines.runs import find_var
 from pipelines.sources.addresses import mask_password
+from pipelines.world import is_sample
 
 STAFFING_MODES = ("fixed", "reshape")
 
@@ -98,6 +99,8 @@ def build_order(
     settings = read_settings(*config_files)
     if horizon_days is not None:
         settings = _overlay(settings, {"horizon_days": horizon_days})
+    if is_sample(source):
+        settings = _overlay(settings, {"simulated": True})
     source = hide_password(source)
     if out is not None:
         out = out.expanduser().resolve()

@@ -39,6 +39,15 @@ def reject(report: CheckReport, at: int = 0) -> tuple[object, ...]:
     return tuple(report.rejects.iloc[at])
 
 
+def test_what_is_written_about_a_refusal_and_cannot_be_read_bars_and_a_blank_does_not():
+    log = attempts(
+        {"refused": "told us off", "customer_id": "a"}, {"refused": "", "outcome": "?", "customer_id": "b"}, {}
+    )
+    held = check(log)[0].held_attempts
+    assert held["customer_row"].tolist() == [0, 1]
+    assert held["refused"].tolist() == [True, False]
+
+
 def test_a_good_row_is_kept_and_nothing_is_rejected():
     tables, report = check(attempts({}))
     assert len(tables.call_attempts) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.world import World, build_world, write_world
+from pipelines.world import World, build_world, is_sample, write_world
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,14 @@ def folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def read(folder: Path) -> Callable[[str], pd.DataFrame]:
     return lambda name: pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
+
+
+def test_a_folder_of_the_sample_world_says_so_and_another_does_not(tmp_path):
+    write_world(build_world(50, 1, np.random.default_rng(7)), tmp_path / "sample")
+    (tmp_path / "own").mkdir()
+    assert is_sample(str(tmp_path / "sample"))
+    assert not is_sample(str(tmp_path / "own"))
+    assert not is_sample(str(tmp_path / "missing"))
 
 
 def test_the_folder_holds_the_four_tables_and_a_readme(folder: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-_PRIOR_SD = 0.25
+_PRIOR_SD = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Trust:
 
 
 def fit_trust(usual: np.ndarray, difference: np.ndarray, is_contact: np.ndarray) -> Trust:
-    """Logistic regression of the outcome on both parts, slopes drawn to 1 by a prior of sd 0.25; (n,) each.
+    """Logistic regression of the outcome on both parts, slopes drawn to 1 by a prior of sd 0.5; (n,) each.
 
     Examples
     --------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import adbc_driver_postgresql.dbapi
+import duckdb
 import pandas as pd
 from adbc_driver_manager import Error as AdbcError
 
@@ -51,8 +52,6 @@ def read_duckdb(address: str, is_needed: Wanted) -> Found:
         No such file, it is not a DuckDB database, or another program holds it open for writing.
     """
     path = _find_file(address)
-    import duckdb  # here, because of what it prints at exit once Prefect holds on to it
-
     with _failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as connection:
         names = tuple(row[0] for row in connection.execute(_DUCKDB_NAMES).fetchall())
         tables = {name: connection.sql(_select(name)).to_arrow_table() for name in filter(is_needed, names)}

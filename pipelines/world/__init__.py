@@ -4,8 +4,8 @@ Nobody in it exists. ``build_world`` makes it, ``write_world`` writes the tables
 ``World.true_p`` answers what is true, for tests and benchmarks only.
 """
 
-from pipelines.world.files import write_world
+from pipelines.world.files import is_sample, write_world
 from pipelines.world.sizes import KINDS
 from pipelines.world.world import DEFAULT_END, World, build_world
 
-__all__ = ["DEFAULT_END", "KINDS", "World", "build_world", "write_world"]
+__all__ = ["DEFAULT_END", "KINDS", "World", "build_world", "is_sample", "write_world"]

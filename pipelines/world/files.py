@@ -8,8 +8,9 @@ import pandas as pd
 
 from pipelines.world.world import World
 
+FIRST_LINE = "THESE PEOPLE ARE SIMULATED. Nobody in this folder exists."
 README = """\
-THESE PEOPLE ARE SIMULATED. Nobody in this folder exists.
+{first_line}
 
 A sample world of kakedoki, kind "{kind}", run date {end}: {n_customers} customers, {n_attempts} call attempts
 from {first} to {last}, {n_agents} agents, capacity for two weeks from the run date.
@@ -58,10 +59,24 @@ def write_world(world: World, folder: Path, file_format: Literal["csv", "parquet
             _spell_out(table).to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
+def is_sample(source: str) -> bool:
+    """Say whether the source is a folder that :func:`write_world` wrote, so that every output can say "simulated".
+
+    >>> is_sample("postgresql://centre")
+    False
+    """
+    note = Path(source) / "README.txt"
+    try:
+        return note.read_text(encoding="utf-8").startswith(FIRST_LINE)
+    except (OSError, ValueError):
+        return False
+
+
 def describe_world(world: World) -> str:
     """Say in words what the folder holds, above all that nobody in it exists."""
     days = world.call_attempts["attempted_at"]
     return README.format(
+        first_line=FIRST_LINE,
         kind=world.kind,
         end=world.truth.end,
         n_customers=f"{len(world.customers):,}",
