@@ -284,10 +284,11 @@ def test_simulated_data_are_announced_loudly_and_real_data_are_not(night: Night,
 
 def test_the_headline_states_dials_contacts_rate_and_the_historical_way(night: Night) -> None:
     assert _plain(sentences.build_headline(night)) == (
-        "4,340 dials to 4,340 customers are expected to bring 594 keyman contacts: 13.7 % of dials."
+        "4,340 dials to 4,340 customers are expected to bring 594 keyman contacts: 13.7 % of the planned dials."
     )
     assert sentences.build_comparison(night) == (
-        "Filling the same places the historical way would bring about 470: the plan brings 1.26 times as many; "
+        "For each dial made, the plan is expected to reach 1.26 times as many people as filling the same "
+        "places the historical way would; "
         "the 90 % interval runs from 1.19 to 1.34."
     )
 
@@ -297,8 +298,8 @@ def test_the_headline_states_dials_contacts_rate_and_the_historical_way(night: N
     [
         (1.02, 0.97, 1.07, "none", "No gain over the historical way is shown"),
         (1.0, 1.0, 1.0, "none", "No gain over the historical way is shown"),
-        (0.9, 0.85, 0.97, "loss", "the plan does worse, 0.90 times as many"),
-        (1.2, 1.01, 1.4, "gain", "the plan brings 1.20 times as many"),
+        (0.9, 0.85, 0.97, "loss", "It does worse: do not use it"),
+        (1.2, 1.01, 1.4, "gain", "reach 1.20 times as many people"),
         (float("nan"), 1.0, 1.1, "unknown", "could not be measured"),
         (None, None, None, "unknown", "could not be measured"),
     ],

@@ -94,7 +94,7 @@ def build_headline(night: Night) -> str:
     people = night.call_list["customer_id"].nunique()
     return (
         f"{count(n_dials)} dials to {count(people)} customers are expected to bring {count(contacts)} keyman contacts: "
-        f"{percent(contacts / n_dials)} of dials."
+        f"{percent(contacts / n_dials)} of the planned dials."
     )
 
 
@@ -108,12 +108,11 @@ def build_comparison(night: Night) -> str:
     if verdict == "none":
         shown = f"the ratio is {decimal(gain['ratio'])} and {between}, holding 1.0"
         return f"No gain over the historical way is shown: {shown}."
-    past = night.plan.get("expected_contacts", math.nan) / gain["ratio"]
-    against = f"Filling the same places the historical way would bring about {count(past)}"
-    if verdict == "loss":
-        worse = f"the plan does worse, {decimal(gain['ratio'])} times as many; {between}"
-        return f"{against}: {worse}. Do not use it before you know why."
-    return f"{against}: the plan brings {decimal(gain['ratio'])} times as many; {between}."
+    against = (
+        f"For each dial made, the plan is expected to reach {decimal(gain['ratio'])} times as many people as filling "
+        f"the same places the historical way would; {between}."
+    )
+    return f"{against} It does worse: do not use it before you know why." if verdict == "loss" else against
 
 
 def build_basis(gains: dict[str, dict[str, Any]]) -> str:
