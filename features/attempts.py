@@ -16,10 +16,14 @@ _FLOATS = ("ring_seconds", "talk_seconds", "wrap_seconds", "propensity")
 
 @dataclass(frozen=True)
 class CheckedAttempts:
-    """Clean attempts and what was refused; read = kept + rejected + after ``as_of`` + of quarantined customers."""
+    """Clean attempts and what was refused; read = kept + rejected + after ``as_of`` + of quarantined customers.
+
+    ``of_quarantined`` has customer_id · attempted_at · outcome, as far as they can be read.
+    """
 
     frame: pd.DataFrame
     held: pd.DataFrame
+    of_quarantined: pd.DataFrame
     rejects: pd.DataFrame
     n_read: int
     n_rejected: int
@@ -70,12 +74,34 @@ def check_attempts(
     return CheckedAttempts(
         frame=_clean(table, customer_rows, is_kept),
         held=_hold(table, customer_rows, is_rejected & (customer_rows >= 0)),
+        of_quarantined=table.frame.loc[is_of_quarantined, ["customer_id", "attempted_at", "outcome"]],
         rejects=join_rejects([rejects, repeats]),
         n_read=len(table.rows),
         n_rejected=int(is_rejected.sum()),
         n_after_as_of=int(is_after.sum()),
         n_of_quarantined=int(is_of_quarantined.sum()),
     )
+
+
+def find_phone_dials(of_quarantined: pd.DataFrame, refused_phones: pd.DataFrame) -> pd.DataFrame:
+    """Find the dials to phones of refused customers: a phone shared with somebody sound rang all the same.
+
+    Parameters
+    ----------
+    of_quarantined
+        customer_id · attempted_at · outcome.
+    refused_phones
+        customer_id · phone · listed_at; dials before a known listed_at are of an earlier listing.
+
+    Returns
+    -------
+    DataFrame
+        phone · attempted_at or NaT · outcome or null, sorted.
+    """
+    dials = of_quarantined.merge(refused_phones, on="customer_id")
+    dials = dials.loc[~(dials["attempted_at"] < dials["listed_at"]), ["phone", "attempted_at", "outcome"]]
+    outcome = dials["outcome"].where(dials["outcome"].isin(OUTCOMES))
+    return dials.assign(outcome=outcome).sort_values(["phone", "attempted_at"], ignore_index=True)
 
 
 def _judge(table: ParsedTable, customer_rows: np.ndarray, is_judged: np.ndarray) -> pd.DataFrame:

@@ -1,15 +1,20 @@
 """The border: raw tables in, checked tables and a report out. Past it, nothing is checked again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from configs.errors import ContractError, TooManyBadRowsError
 from configs.settings import Settings
-from features.attempts import CheckedAttempts, check_attempts
+from features.attempts import CheckedAttempts, check_attempts, find_phone_dials
 from features.customers import CheckedCustomers, check_customers
 from features.quarantine import REJECT_COLUMNS, join_rejects, mask_phones
 from features.seats import check_agents, check_capacity
+
+
+def _no_phone_dials() -> pd.DataFrame:
+    times = pd.Series([], dtype="datetime64[us, UTC]")
+    return pd.DataFrame({"phone": pd.Series([], dtype="str"), "attempted_at": times, "outcome": times.astype("str")})
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ class Tables:
     held_attempts
         Rejected attempts whose customer can be read: customer_row int32 · attempted_at or NaT · outcome or null ·
         refused bool. They count for caps and bars, and never teach.
+    phone_dials
+        Dials to rejected customers whose phone can be read: phone · attempted_at or NaT · outcome or null. They count
+        for the caps of whoever shares the phone, and never teach.
     """
 
     customers: pd.DataFrame
@@ -40,6 +48,7 @@ class Tables:
     agents: pd.DataFrame | None
     capacity: pd.DataFrame | None
     held_attempts: pd.DataFrame
+    phone_dials: pd.DataFrame = field(default_factory=_no_phone_dials)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,8 @@ def check_tables(raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Se
     counts = _count(raw, customers, attempts, agents, capacity)
     _refuse_bad(rejects, counts, settings.max_bad_share)
     _refuse_stale(attempts.frame, as_of, settings.max_log_age_days)
-    tables = Tables(customers.frame, attempts.frame, agents, capacity, attempts.held)
+    phone_dials = find_phone_dials(attempts.of_quarantined, customers.refused_phones)
+    tables = Tables(customers.frame, attempts.frame, agents, capacity, attempts.held, phone_dials)
     notes = _tell(counts, customers, as_of)
     return tables, CheckReport(rejects, customers.quarantined, counts, notes)
 

@@ -28,6 +28,8 @@ class CheckedCustomers:
         With ``position``; lists kept customers with an unreadable ``do_not_call`` too (``n_rejected`` leaves them out).
     quarantined
         Ids, sorted, of customers without any good row who are listed, or of whom it cannot be told.
+    refused_phones
+        customer_id · phone · listed_at of customers without any good row, as far as they can be read.
     refused_ids
         Ids of all customers without any good row.
     """
@@ -35,6 +37,7 @@ class CheckedCustomers:
     frame: pd.DataFrame
     rejects: pd.DataFrame
     quarantined: tuple[str, ...]
+    refused_phones: pd.DataFrame
     refused_ids: frozenset[str]
     n_read: int
     n_rejected: int
@@ -77,6 +80,7 @@ def check_customers(
         frame=frame,
         rejects=join_rejects([rejects, repeats, barred_rejects]),
         quarantined=tuple(sorted(set(refused.loc[refused["may_be_listed"], "customer_id"]))),
+        refused_phones=refused.drop(columns="may_be_listed").dropna(subset=["phone"]).drop_duplicates(),
         refused_ids=frozenset(refused["customer_id"]),
         n_read=len(table.rows),
         n_rejected=int((~is_kept).sum()),
@@ -131,6 +135,6 @@ def _refused(table: ParsedTable, kept: pd.DataFrame) -> pd.DataFrame:
         may_be_listed = flags.values.fillna(False).astype(bool) | flags.unreadable | table.is_faulty
     else:
         may_be_listed = pd.Series(True, index=known.index)
-    answers = pd.DataFrame({"customer_id": known, "may_be_listed": may_be_listed})
+    answers = table.frame[["customer_id", "phone", "listed_at"]].assign(may_be_listed=may_be_listed)
     refused: pd.DataFrame = answers.loc[is_refused]
     return refused

@@ -204,3 +204,18 @@ def test_agents_are_judged_and_optional():
     tables, report = check(people({}), agents=frame)
     assert tables.agents["agent_id"].tolist() == ["x"]
     assert report.counts["agents_rejected"] == 2
+
+
+def test_dials_to_the_phone_of_a_rejected_customer_are_kept_without_the_person():
+    bad = {"customer_id": "b", "age": "-1", "phone": "0901", "listed_at": "2024-09-02"}
+    log = pd.concat(
+        [
+            LOG.assign(attempt_id="0"),
+            *(LOG.assign(attempt_id=day, customer_id="b", attempted_at=f"2024-09-0{day}") for day in "123"),
+        ]
+    ).assign(outcome=["busy", "busy", "busy", "teleported"])
+    raw = {"customers": people({"phone": "0901"}, bad), "call_attempts": log}
+    dials = check_tables(raw, AS_OF, LENIENT)[0].phone_dials
+    assert dials["phone"].tolist() == ["0901", "0901"]
+    assert dials["attempted_at"].dt.day.tolist() == [2, 3]
+    assert dials["outcome"].fillna("unknown").tolist() == ["busy", "unknown"]

@@ -1,6 +1,7 @@
 """Who may be called, when, and how often still: each rule met and broken."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -48,9 +49,11 @@ def dials(*rows: tuple[int, str | None, str | None] | tuple[int, str | None, str
     )
 
 
-def find(customers, attempts=None, held=None, packs=("house",), slots=HOURS, **settings) -> Eligibility:
+def find(customers, attempts=None, held=None, packs=("house",), slots=HOURS, strange=None, **settings) -> Eligibility:
     none = dials()
     tables = Tables(customers, none if attempts is None else attempts, None, None, none if held is None else held)
+    if strange is not None:
+        tables = replace(tables, phone_dials=strange)
     frame = pd.DataFrame({"slot_start": times(list(slots))})
     return find_eligible(tables, frame, AS_OF, read_rule_packs(packs), Settings(**settings))
 
@@ -198,6 +201,18 @@ def test_quiet_days_follow_a_conversation_also_on_a_relisted_customer():
     slots = ("2026-11-02 10:00", "2026-11-02 11:00")
     assert find(customers, attempts, packs=("us-reg-f",), slots=slots).lawful.tolist() == [[False, True]]
     assert find(customers, attempts, packs=("house",), slots=slots).lawful.tolist() == [[True, True]]
+
+
+def test_dials_to_a_rejected_customer_count_for_whoever_shares_the_phone():
+    customers = people(3, phone=["090-1", "0902", None], listed_at=times([None, "2026-10-01", None]))
+    at = times(["2026-10-20 10:00"] * 10 + [None])
+    strange = pd.DataFrame({"phone": ["0901"] * 10 + ["0902"], "attempted_at": at, "outcome": "wrong_number"})
+    found = find(customers, dials((2, "2026-10-20", "busy")), strange=strange, packs=("house", "us-reg-f"))
+    assert reasons(found) == {0: "attempt_cap"}
+    assert found.eligible_rows.tolist() == [1, 2]
+    assert found.attempt_number.tolist() == [1, 1]
+    contact = strange.tail(1).assign(outcome="keyman_contact")
+    assert find(customers, strange=contact, packs=("us-reg-f",)).lawful.any(axis=1).tolist() == [True, False, True]
 
 
 def test_everyone_listed_is_either_excluded_or_eligible():

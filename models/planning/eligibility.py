@@ -108,6 +108,7 @@ def find_eligible(
     A rejected attempt counts as well, and one without a readable time as if made just before ``as_of``; a rejected
     contact never sets the attempt count back. A refusal and a wrong number are a person's and bar that customer alone;
     attempts are the phone's, so customers who share a number share cap, day, rolling windows and quiet days.
+    Dials to a rejected customer count for whoever shares the phone.
     A time zone that nobody knows could be any zone, and no slot is lawful in all of them.
 
     Parameters
@@ -126,7 +127,7 @@ def find_eligible(
     """
     rules = combine_packs(packs, settings.planning.max_attempts)
     past = _gather_past(tables, as_of)
-    customers = tables.customers
+    customers = _add_strangers(tables)
     phone = _number_phones(customers["phone"], settings.country)
     attempts_so_far = _count_attempts(customers, past, phone)
     reasons = _find_reasons(customers, past, attempts_so_far, rules.max_attempts)
@@ -152,20 +153,32 @@ def _microseconds(times: pd.Series) -> IntArray:
     return pd.DatetimeIndex(times).as_unit("us").asi8
 
 
+def _add_strangers(tables: Tables) -> pd.DataFrame:
+    """Put an unlisted stranger below the customers for every dial to the phone of somebody rejected."""
+    customers = tables.customers[["do_not_call", "listed", "listed_at", "timezone", "phone"]]
+    phones = tables.phone_dials["phone"]
+    if phones.empty:
+        return customers
+    strangers = pd.DataFrame({"do_not_call": True, "listed": False, "phone": phones})
+    strangers = strangers.reindex(columns=customers.columns).astype(customers.dtypes.to_dict())
+    return pd.concat([customers, strangers], ignore_index=True)
+
+
 def _gather_past(tables: Tables, as_of: pd.Timestamp) -> _Past:
-    good, held = tables.call_attempts, tables.held_attempts
+    good, held, strange = tables.call_attempts, tables.held_attempts, tables.phone_dials
     now_us = int(pd.DatetimeIndex([as_of]).as_unit("us").asi8[0])
-    at_us = np.concatenate([_microseconds(good["attempted_at"]), _microseconds(held["attempted_at"])])
+    at_us = np.concatenate([_microseconds(dials["attempted_at"]) for dials in (good, held, strange)])
     at_us = np.where(at_us == NEVER, now_us - 1, at_us)
-    outcome = pd.concat([good["outcome"], held["outcome"]], ignore_index=True)
+    outcome = pd.concat([good["outcome"], held["outcome"], strange["outcome"]], ignore_index=True)
+    strangers = len(tables.customers) + np.arange(len(strange))
     known = at_us < now_us
     return _Past(
-        row=np.concatenate([good["customer_row"], held["customer_row"]]).astype(np.int64)[known],
+        row=np.concatenate([good["customer_row"], held["customer_row"], strangers]).astype(np.int64)[known],
         at_us=at_us[known],
         is_contact=(outcome == CONTACT).fillna(False).to_numpy(dtype=bool)[known],
-        is_refusal=np.concatenate([good["refused"], held["refused"]]).astype(bool)[known],
+        is_refusal=np.concatenate([good["refused"], held["refused"], np.zeros(len(strange))]).astype(bool)[known],
         is_wrong_number=(outcome == WRONG_NUMBER).fillna(False).to_numpy(dtype=bool)[known],
-        is_held=np.repeat([False, True], [len(good), len(held)])[known],
+        is_held=np.repeat([False, True], [len(good), len(held) + len(strange)])[known],
     )
 
 
