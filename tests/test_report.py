@@ -333,6 +333,15 @@ def test_the_page_says_how_little_time_alone_explains(night: Night) -> None:
     assert not any("Time alone" in sentence for sentence in sentences.build_timing_honesty(telling))
 
 
+def test_the_certificate_of_a_plan_is_told_in_its_own_weights_not_in_contacts(night: Night) -> None:
+    plan = {**night.plan, "expected_contacts": 594.2, "upper_bound": 437.6, "gap": 0.003}
+    text = _read(replace(night, plan=plan))
+    assert (
+        "all but 0.30\N{NO-BREAK SPACE}% of what any plan could be" in text or "all but 0.30 % of what any plan" in text
+    )
+    assert "438" not in text.partition("The week's plan")[2].partition("Planned dials")[0]
+
+
 def test_the_winner_is_the_rival_of_smallest_log_loss_and_its_lead_is_told(night: Night) -> None:
     assert night.fitted is not None
     rivals = night.fitted.rivals
