@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _HOME = Path(tempfile.mkdtemp(prefix="kakedoki-tests-"))
@@ -21,6 +22,10 @@ from pipelines.servers import set_environment  # noqa: E402 - Prefect reads its 
 set_environment(_HOME)
 # A Prefect or MLflow server that happens to be up on this machine is none of the tests' business.
 os.environ.pop("PREFECT_API_URL", None)
+
+# A slow minute of the machine is no failure; in CI the examples are the same every time.
+hypothesis.settings.register_profile("kakedoki", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("kakedoki")
 
 SMALL_RUN_DATE = date(2026, 11, 2)
 
