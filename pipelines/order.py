@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from configs.errors import UsageError
 from configs.settings import Settings, read_settings
+from models.planning.rules import read_rule_packs
 from pipelines.exports.folders import check_replaceable
 from pipelines.runs import find_var
 from pipelines.sources.addresses import mask_password
@@ -87,7 +88,8 @@ def build_order(
     Raises
     ------
     UsageError
-        A settings file is wrong, an option is out of range, or OUT is the source itself or holds something else.
+        A settings file or a rule pack is wrong, an option is out of range, or OUT is the source itself or holds
+        something else.
 
     Examples
     --------
@@ -97,6 +99,7 @@ def build_order(
     if staffing_mode not in STAFFING_MODES:
         raise UsageError(f"--staffing {staffing_mode}: write one of {', '.join(STAFFING_MODES)}")
     settings = read_settings(*config_files)
+    read_rule_packs(settings.rule_packs)  # a wrong name is told now, not after the fit
     if horizon_days is not None:
         settings = _overlay(settings, {"horizon_days": horizon_days})
     if is_sample(source):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
+from httpx import TransportError
 from prefect import Flow, get_client, get_run_logger, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
@@ -48,7 +49,11 @@ class StageLog:
         self._progress.console.print(line, highlight=False, markup=False)
         self._progress.update(self._bar, advance=1)
         if self._artifact is not None:
-            update_progress_artifact(self._artifact, progress=100.0 * len(self.entries) / self._n_stages)
+            try:
+                update_progress_artifact(self._artifact, progress=100.0 * len(self.entries) / self._n_stages)
+            except TransportError as error:
+                self._artifact = None
+                logging.getLogger("kakedoki").warning("Prefect is gone, its page shows no more progress: %s", error)
 
 
 _LOG: ContextVar[StageLog | None] = ContextVar("stage log of the run", default=None)
@@ -136,9 +141,10 @@ def _measure(name: str, tell: Callable[[Any], str], call: Callable[[], Result]) 
 
 
 def run_flow(flow: Flow[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
-    """Run a flow under Prefect; where Prefect's server cannot start, run it all the same, unwatched.
+    """Run a flow under Prefect; where its server cannot start, or goes away meanwhile, run it all the same, unwatched.
 
-    The night matters more than its bookkeeping. The flow's own errors are raised as they are.
+    A run that lost its server begins anew, which is safe at any time: the night matters more than its bookkeeping. The
+    flow's own errors are raised as they are.
     """
     logger = logging.getLogger("kakedoki")
     try:
@@ -149,7 +155,11 @@ def run_flow(flow: Flow[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kw
     if failure is not None:
         logger.warning("Prefect cannot be reached, the run goes on without it: %s", failure)
         return flow.fn(*args, **kwargs)
-    return flow(*args, **kwargs)
+    try:
+        return flow(*args, **kwargs)
+    except TransportError as error:
+        logger.warning("Prefect went away, the run begins anew without it: %s", error)
+        return flow.fn(*args, **kwargs)
 
 
 def _in_flow() -> bool:

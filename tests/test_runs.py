@@ -8,16 +8,20 @@ import sys
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from httpx import ConnectError
+from prefect import flow
 
 from configs import errors
 from configs.errors import KakedokiError, LockedError, SourceError, UsageError
+from pipelines import stages
 from pipelines.failures import end_with_exit_code, mask_numbers
 from pipelines.order import build_order, hide_password, read_order, reveal_password
 from pipelines.runs import find_var, hold_lock
 from pipelines.servers import build_command, find_tracking_uri, is_up, set_environment
-from pipelines.stages import read_peak_memory_mb, record_stages, reset_peak_memory, stage
+from pipelines.stages import read_peak_memory_mb, record_stages, reset_peak_memory, run_flow, stage
 
 START = datetime(2026, 11, 2, 2, 0, tzinfo=UTC)
 EVERY_FAILURE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, KakedokiError)]
@@ -320,3 +324,43 @@ def test_the_peak_of_a_stage_is_its_own() -> None:
     high = read_peak_memory_mb()
     reset_peak_memory()
     assert read_peak_memory_mb() < high - 200
+
+
+class _Client:
+    def __enter__(self) -> "_Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def api_healthcheck(self) -> None:
+        return
+
+
+def test_a_night_goes_on_when_its_prefect_server_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost(type(flow(lambda night: night))):
+        def __call__(self, *_: object, **__: object) -> None:
+            raise ConnectError("connection refused")
+
+    monkeypatch.setattr(stages, "get_client", lambda **_: _Client())
+    assert run_flow(Lost(lambda night: f"{night} planned", name="lost"), "tonight") == "tonight planned"
+
+
+def test_progress_that_cannot_be_told_to_prefect_stops_no_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectError("connection refused")
+
+    monkeypatch.setattr(stages, "_in_flow", lambda: True)
+    monkeypatch.setattr(stages, "create_progress_artifact", lambda *_, **__: UUID(int=1))
+    monkeypatch.setattr(stages, "update_progress_artifact", refuse)
+    monkeypatch.setattr(stages, "get_run_logger", lambda: logging.getLogger("kakedoki"))
+    with record_stages() as entries:
+        stages._LOG.get().close("read", 1.0, 2.0, "done")
+    assert [entry["stage"] for entry in entries] == ["read"]
+
+
+def test_an_unknown_rule_pack_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("rule_packs: [house, nope]\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="nope"):
+        build_order("folder", None, date(2026, 11, 1), tmp_path, config_files=[config])
