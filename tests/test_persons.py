@@ -190,7 +190,7 @@ def test_a_planned_dial_that_fails_is_the_filters_own_step() -> None:
 def test_large_and_small_differences_between_persons_are_told_apart() -> None:
     def level(level_sd: float) -> float:
         history, _ = simulated(level_sd, 2_000, 4, stops=False)
-        learned = learn_variances(history, np.full(len(history.seconds), -1.5), PriorVariances())
+        learned, _ = learn_variances(history, np.full(len(history.seconds), -1.5), PriorVariances())
         return learned.level + learned.week + learned.time_of_day + learned.own
 
     small, large = level(0.2), level(1.2)
@@ -207,9 +207,20 @@ def stopped() -> tuple[History, np.ndarray, np.ndarray]:
 
 def test_the_end_of_a_series_by_a_contact_does_not_bias_the_spread_of_persons(stopped) -> None:
     history, _, logit = stopped
-    learned = learn_variances(history, logit, PriorVariances())
+    learned, shift = learn_variances(history, logit, PriorVariances())
+    assert shift == pytest.approx(0.0, abs=0.1)
     assert 0.75 < learned.level < 1.35
     assert max(learned.time_of_day, learned.week, learned.own) < 0.3
+
+
+def test_a_wrong_overall_rate_is_shifted_and_not_blamed_on_persons(stopped) -> None:
+    """Without the shift, more variance would stand in for a rate nearer to a half, in whatever part it can."""
+    history, _, logit = stopped
+    right, _ = learn_variances(history, logit, PriorVariances())
+    wrong, shift = learn_variances(history, logit - 0.3, PriorVariances())
+    assert shift == pytest.approx(0.3, abs=0.12)
+    assert wrong.own < 0.15
+    assert wrong.level == pytest.approx(right.level, rel=0.25)
 
 
 def test_nor_the_level_of_persons(stopped) -> None:

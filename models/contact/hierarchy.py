@@ -87,11 +87,16 @@ def fit_hierarchy(log: DialLog, settings: Settings, start: Hierarchy | None = No
     for n_sweeps in sweeps:
         tables = fit_effects(fitted.tables, codes, slots, log.is_contact, mean, variance, n_sweeps)
         logit = sum_effects(tables, codes, slots)
-        variances = learn_variances(log.history, logit, fitted.variances)
-        fitted = replace(fitted, tables=tables, variances=variances)
-        states = filter_persons(log.history, logit, variances.covariance())
+        variances, shift = learn_variances(log.history, logit, fitted.variances)
+        fitted = replace(fitted, tables=[_shift(table, shift) for table in tables], variances=variances)
+        states = filter_persons(log.history, logit + np.float32(shift), variances.covariance())
         mean, variance = states.mean_before, states.variance_before
     return fitted
+
+
+def _shift(table: EffectTable, shift: float) -> EffectTable:
+    is_overall = (table.customer_key, table.slot_key) == ("", "")
+    return replace(table, values=table.values + np.float32(shift)) if is_overall else table
 
 
 def codes_of_dials(encoding: Encoding, log: DialLog) -> dict[str, np.ndarray]:

@@ -21,7 +21,8 @@ from features.slots import PARTS
 
 N_PARTS = len(PARTS)
 _MACKAY = np.pi / 8
-_MOST_SEARCH_STEPS, _MOST_SEARCH_CUSTOMERS = 15, 50_000
+_MOST_SEARCH_STEPS, _MOST_SEARCH_CUSTOMERS, _SEARCH_STEP = 20, 50_000, 0.05
+_SHIFT_SCALE = 0.1  # so that the search sees shift and variances as about equally steep
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class PersonStates:
         return mean, np.where(known[:, None], self.variance_after[row], self.prior_variance)
 
 
-def learn_variances(history: History, logit: np.ndarray, start: PriorVariances) -> PriorVariances:
+def learn_variances(history: History, logit: np.ndarray, start: PriorVariances) -> tuple[PriorVariances, float]:
     """The variances under which the log, dial by dial, was most likely (type II maximum likelihood).
 
     Parameters
@@ -148,19 +149,32 @@ def learn_variances(history: History, logit: np.ndarray, start: PriorVariances) 
         As in :func:`filter_persons`.
     start
         Where the search begins.
+
+    Returns
+    -------
+    variances, shift
+        The shift (logits) goes to the overall rate: more variance pulls every probability towards a half, and without
+        it the search would rather keep the rate than find how persons differ.
     """
     every = max(len(history.first) // _MOST_SEARCH_CUSTOMERS, 1)
     begin, end = history.first[:-1:every], history.first[1::every]
-    first = np.log(astuple(start))
+    first = np.append(np.log(astuple(start)), 0.0)
 
-    def loss(logs: np.ndarray) -> float:
-        prior = PriorVariances(*np.exp(logs)).covariance()
+    def loss(at: np.ndarray) -> float:
+        prior = PriorVariances(*np.exp(at[:-1])).covariance()
         # a weak pull to the start keeps a kind that the log says nothing about where it was
-        return 0.05 * float(np.sum((logs - first) ** 2)) - float(_run(history, logit, prior, begin, end)[4])
+        return 0.05 * float(np.sum((at - first) ** 2)) - float(
+            _run(history, logit + _SHIFT_SCALE * at[-1], prior, begin, end)[4]
+        )
 
-    options = {"maxiter": _MOST_SEARCH_STEPS, "eps": 0.02, "ftol": 1e-6}
-    found = minimize(loss, first, method="L-BFGS-B", bounds=[(-9.0, 2.0)] * len(first), options=options)
-    return PriorVariances(*map(float, np.exp(found.x)))
+    def slope(at: np.ndarray) -> np.ndarray:
+        steps = _SEARCH_STEP * np.eye(len(at))
+        return np.array([loss(at + step) - loss(at - step) for step in steps]) / (2 * _SEARCH_STEP)
+
+    options = {"maxiter": _MOST_SEARCH_STEPS, "ftol": 1e-6}
+    bounds = [(-9.0, 2.0)] * (len(first) - 1) + [(-10.0, 10.0)]
+    found = minimize(loss, first, jac=slope, method="L-BFGS-B", bounds=bounds, options=options)
+    return PriorVariances(*map(float, np.exp(found.x[:-1]))), float(_SHIFT_SCALE * found.x[-1])
 
 
 def filter_persons(history: History, logit: np.ndarray, prior: np.ndarray) -> PersonStates:
