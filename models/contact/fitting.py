@@ -135,7 +135,7 @@ def measure_trust(
     Parameters
     ----------
     held_out : (n_dials,) bool
-        Of the log; at most 60,000 drawn at random are used. With few, the slopes stay near their prior: 1, sd 0.5.
+        Of the log; at most 60,000 drawn at random are used. With few, the slopes stay near their prior.
     """
     rows = np.flatnonzero(held_out)
     if len(rows) == 0:
