@@ -73,6 +73,10 @@ class History:
         asked = (customer_rows.astype("int64") << _SECOND_BITS) + before_seconds
         return np.asarray(np.searchsorted(self._keys, asked, side="left"))
 
+    def newest_contact(self, rows: np.ndarray) -> np.ndarray:
+        """Sorted row of the newest contact before each sorted row, of whatever customer, -1 for none; (m,) int."""
+        return np.asarray(self._last_contact[rows])
+
     def features_at(self, customer_rows: np.ndarray, before_seconds: np.ndarray) -> dict[str, np.ndarray]:
         """``HISTORY_FEATURES`` but ``n_dialled_between``, each (m,) float32, of each customer before each instant.
 

@@ -81,13 +81,13 @@ def cut_nights(log: DialLog, rows: np.ndarray, rng: np.random.Generator) -> tupl
     cutoff_seconds : (m,) int64
         00:00 of that night in the centre's zone.
     n_between : (m,) int64
-        Dials of the customer between that night and the dial; all of them failed, or the series had ended.
+        Failed dials of the customer between that night, or a contact after it, and the dial.
     """
     days = log.dials["day"].to_numpy("datetime64[D]")[rows]
     nights = days - rng.integers(0, MAX_LAG_DAYS + 1, size=len(rows))
     cutoff = midnight_seconds(nights, str(log.dials["attempted_at"].dt.tz))
     known = log.history.position(log.history.customer_row[rows], cutoff)
-    return cutoff, rows - known
+    return cutoff, rows - np.maximum(known, log.history.newest_contact(rows) + 1)
 
 
 def midnight_seconds(days: np.ndarray, timezone: str) -> np.ndarray:

@@ -85,6 +85,14 @@ def test_dials_between_the_night_and_this_one_count_their_own_second_in_order() 
     assert n_between.tolist() == [0, 1, 2, 3]
 
 
+def test_only_failures_since_a_contact_count_as_dials_between() -> None:
+    """A plan's later dial is made because the earlier ones failed; what led up to a contact is another series."""
+    at = [START + pd.Timedelta(hours=hour) for hour in (9, 10, 11, 12)]
+    log = log_of(build_attempts([0] * 4, at, ["busy", "keyman_contact", "busy", "busy"]))
+    _, n_between = cut_nights(log, np.arange(4), np.random.default_rng(0))
+    assert n_between.tolist() == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("zone", "day"),
     [
