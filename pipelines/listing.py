@@ -11,14 +11,15 @@ from pipelines.order import Order
 PLAN_ARM = "plan"
 
 
-def build_call_list(order: Order, intake: Intake, plan: CallPlan, reasons: pd.Series) -> pd.DataFrame:
+def build_call_list(order: Order, intake: Intake, plan: CallPlan, reasons: pd.DataFrame) -> pd.DataFrame:
     """One row per planned dial, sorted by (slot_start, rank), with the columns of ``call_list.parquet``.
 
     Parameters
     ----------
     reasons
-        In words, indexed by the plan's dials; dials without one (beyond the firm day) get null.
+        reason · reason_ja, indexed by the plan's dials; dials without one (beyond the firm day) get null.
     """
+    told = reasons.reindex(plan.dials.index)
     slot_start = pd.DatetimeIndex(intake.slots["slot_start"])[plan.dials["slot_row"]]
     listed = pd.DataFrame(
         {
@@ -32,8 +33,9 @@ def build_call_list(order: Order, intake: Intake, plan: CallPlan, reasons: pd.Se
             "is_firm": is_firm(order, intake, plan),
             "arm": PLAN_ARM,
             "propensity": 1.0,
-            "reason": reasons.reindex(plan.dials.index).to_numpy(),
+            "reason": told["reason"].to_numpy(),
             "allowed_because": plan.dials["allowed_because"].to_numpy(),
+            "reason_ja": told["reason_ja"].to_numpy(),
         }
     )
     return listed.sort_values(["slot_start", "rank"], ignore_index=True)

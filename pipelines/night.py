@@ -19,7 +19,7 @@ class Night:
     call_list
         One row per planned dial, sorted by (slot_start, rank), with the columns of ``call_list.parquet``: run_date ·
         slot_start · rank · customer_id · p_keyman · attempt_number · value · is_firm · arm · propensity · reason
-        (null beyond the firm day) · allowed_because.
+        (null beyond the firm day) · allowed_because · reason_ja (the same in Japanese).
     excluded
         customer_id · reason, one row per listed customer who is not in the list.
     staffing

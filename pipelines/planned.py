@@ -29,7 +29,7 @@ class Planned:
     dials_given, dials_recommended, dials_obeyed : (n_slots,) int
         Places of each slot: given, recommended, and those that the plan obeys.
     reasons
-        Why each dial of the firm day was chosen, in words, indexed as ``plan.dials``.
+        Why each dial of the firm day was chosen: reason (English) · reason_ja (Japanese), indexed as ``plan.dials``.
     """
 
     scorer: Scorer
@@ -38,7 +38,7 @@ class Planned:
     dials_given: np.ndarray
     dials_recommended: np.ndarray
     dials_obeyed: np.ndarray
-    reasons: pd.Series
+    reasons: pd.DataFrame
 
 
 @stage("plan", tell=lambda planned: _tell_plan(planned))
@@ -88,11 +88,11 @@ def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -
     )
 
 
-def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.Series:
-    """Say in words why each dial of the firm day was chosen, indexed as the plan's dials."""
+def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.DataFrame:
+    """Say in English and Japanese why each dial of the firm day was chosen, indexed as the plan's dials."""
     firm = made.dials[is_firm(order, intake, made)]
     told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
-    return pd.Series(told, index=firm.index, dtype="str")
+    return told.set_axis(firm.index)
 
 
 def _tell_gains(gains: dict[str, dict[str, Any]]) -> str:

@@ -65,6 +65,7 @@ def _build_call_list() -> pd.DataFrame:
             "propensity": 1.0,
             "reason": ["-evening person", "answered before", "answered before", None],
             "allowed_because": "house 1",
+            "reason_ja": ["平日夜に2回応答", "＝過去に1回応答", "過去に1回応答", None],
         }
     )
 
@@ -152,6 +153,7 @@ def test_the_parquet_list_has_the_agreed_columns_and_types(night: Night, tmp_pat
         "propensity": "double",
         "reason": "string",
         "allowed_because": "string",
+        "reason_ja": "string",
     }
     assert schema.names == list(night.call_list.columns)
 
@@ -168,7 +170,9 @@ def test_csv_and_parquet_hold_the_same_rows_in_the_same_order(night: Night, tmp_
         assert cell["p_keyman"] == f"{row['p_keyman']:.6f}"
         assert (int(cell["rank"]), int(cell["attempt_number"])) == (row["rank"], row["attempt_number"])
         assert (float(cell["value"]), cell["is_firm"]) == (row["value"], str(row["is_firm"]))
-        assert cell["reason"].removeprefix("'") == (row["reason"] or "")
+        for column in ("reason", "reason_ja"):
+            assert cell[column].removeprefix("'") == (row[column] or "")
+    assert cells[2][-1] == "'＝過去に1回応答"
     assert [cell[1] for cell in cells[1:3]] == ["2026-11-02T10:00:00+09:00"] * 2
     assert [row["customer_id"] for row in rows] == ["=1+1", "007", "007", "C3"]
 

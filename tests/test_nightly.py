@@ -104,8 +104,10 @@ def test_only_the_first_day_is_firm_and_says_why(small_night: FinishedNight) -> 
     dials = pd.read_parquet(small_night.out / "call_list.parquet")
     is_first_day = dials["slot_start"].dt.date == small_night.run_date
     assert (dials["is_firm"] == is_first_day).all()
-    assert dials.loc[is_first_day, "reason"].str.len().gt(0).all()
-    assert dials.loc[~is_first_day, "reason"].isna().all()
+    for column in ("reason", "reason_ja"):
+        assert dials.loc[is_first_day, column].str.len().gt(0).all()
+        assert dials.loc[~is_first_day, column].isna().all()
+    assert dials.columns[-1] == "reason_ja"
 
 
 def test_the_record_tells_seconds_and_memory_of_every_stage(small_night: FinishedNight) -> None:

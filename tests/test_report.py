@@ -92,6 +92,7 @@ def _build_plan(slots: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataF
             "propensity": 1.0,
             "reason": np.where(is_firm, "answered twice in the evening; never tried on a Monday", None),
             "allowed_because": "house 1 · jp-telecom 2026-04 · jp-sales 2026-04",
+            "reason_ja": np.where(is_firm, "平日夜に2回応答／休日午前は未架電", None),
         }
     )
     price = 0.6 + 0.5 * np.sin((slots["hour"].to_numpy() - 9) / 11 * 3.1) ** 3 + 0.25 * (slots["hour"].to_numpy() >= 17)
@@ -250,7 +251,7 @@ def test_the_page_names_no_outside_address_and_runs_no_script(page: str) -> None
 def test_a_region_named_like_a_script_is_shown_and_never_run(night: Night) -> None:
     evil = '<script>alert("x")</script>'
     customers = night.tables.customers.assign(region=evil)
-    call_list = night.call_list.assign(customer_id=evil, reason="<img src=x onerror=y>")
+    call_list = night.call_list.assign(customer_id=evil, reason="<img src=x onerror=y>", reason_ja=evil)
     gains = {**GAINS, "timing": {**GAINS["timing"], "basis": "<b>model</b>"}}
     tables = replace(night.tables, customers=customers)
     page = build_report(replace(night, tables=tables, call_list=call_list, gains=gains, notes=(evil,)))

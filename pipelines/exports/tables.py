@@ -42,6 +42,7 @@ def call_list_schema(timezone: str) -> pa.Schema:
         "propensity": pa.float64(),
         "reason": pa.string(),
         "allowed_because": pa.string(),
+        "reason_ja": pa.string(),
     }
     return pa.schema(fields)
 
