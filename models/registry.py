@@ -144,6 +144,7 @@ def log_night(
         mlflow.log_params({**fitted.params, **facts})
         mlflow.log_metrics(fitted.metrics)
         mlflow.log_table(fitted.rivals, "rivals.json")
+        mlflow.log_table(fitted.calibration, "calibration.json")
         for file, figure in _draw_figures(fitted, heat_map).items():
             mlflow.log_figure(figure, file)
         number = _register(client, name, fitted.model, run.info.run_id)

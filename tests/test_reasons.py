@@ -122,9 +122,12 @@ def test_a_promised_call_back_comes_first_and_only_in_its_slot() -> None:
     assert "promised" not in explain_one(scorer, row, MORNING)[0]
 
 
-def test_a_single_dial_has_nothing_to_stand_out_from() -> None:
-    words = explain_dials(score_centre(), np.array([3]), np.array([5]))
-    assert words.values.tolist() == [["nothing stands out", "特に目立つ点なし"]]
+def test_a_single_dial_has_but_its_hour_to_stand_out() -> None:
+    p = score_centre()(np.array([3]))[0]
+    worst, best = (explain_dials(score_centre(), np.array([3]), np.array([slot])) for slot in (p.argmin(), p.argmax()))
+    assert worst.values.tolist() == [["nothing stands out", "特に目立つ点なし"]]
+    start = build_centre().slots["slot_start"][int(p.argmax())]
+    assert best["reason"].tolist() == [f"{start:%a %H:%M} is a good hour"]
 
 
 def test_no_dials_need_no_words() -> None:

@@ -155,7 +155,7 @@ def test_a_run_keeps_parameters_metrics_plots_and_counts(
     assert run.data.params["learning_rate"] == str(good.params["learning_rate"])
     assert run.data.metrics.keys() == good.metrics.keys()
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert files >= {"reliability.png", "heat_map.png", "importance.png", "rivals.json"}
+    assert files >= {"reliability.png", "heat_map.png", "importance.png", "rivals.json", "calibration.json"}
 
 
 def test_nothing_in_the_store_names_a_person_or_a_telephone(

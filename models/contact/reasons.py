@@ -56,7 +56,8 @@ def explain_dials(scorer: Scorer, customer_rows: np.ndarray, slot_rows: np.ndarr
     rest since the last dial add (effects of the hierarchy, and LightGBM's ``pred_contrib`` for the trees), each against
     the mean of these dials. Of what stands out, the strongest one or two are told that the log bears out: counts and
     days are counted, people "answer well" in a part of the week only if they were reached more often there than people
-    at large, and an hour is good only if it is better than the customer's usual one. A promised call-back comes first.
+    at large, and an hour is good only if it is better than the customer's usual one. A promised call-back comes first;
+    where nothing else stands out, a good hour is told however little it adds.
 
     Parameters
     ----------
@@ -85,17 +86,18 @@ def explain_dials(scorer: Scorer, customer_rows: np.ndarray, slot_rows: np.ndarr
         "history": _tell_rests(dials),
     }
     pulls = centred.assign(segment=strength)[list(told)].to_numpy()
-    sentences = _choose(list(told.values()), pulls, _tell_promises(dials))
+    sentences = _choose(list(told.values()), pulls, _tell_promises(dials), told["slot"])
     return pd.DataFrame(sentences, columns=list(REASON_COLUMNS), dtype="str")
 
 
-def _choose(told: list[_Told], pulls: np.ndarray, promised: _Told) -> list[Words]:
-    """Per dial the promise, then the strongest true facts; ``pulls`` is (m, n_groups)."""
+def _choose(told: list[_Told], pulls: np.ndarray, promised: _Told, else_told: _Told) -> list[Words]:
+    """Per dial the promise, then the strongest true facts, else what is left; ``pulls`` is (m, n_groups)."""
     chosen = []
     for row, order in enumerate(np.argsort(-pulls, axis=1, kind="stable")):
         facts = [promised[row], *(told[k][row] for k in order if pulls[row, k] > _WORTH_TELLING)]
-        distinct = dict.fromkeys(fact for fact in facts if fact is not None)
-        chosen.append(join_words(list(distinct)[:_MOST_REASONS]))
+        distinct = list(dict.fromkeys(fact for fact in facts if fact is not None))[:_MOST_REASONS]
+        last = else_told[row]
+        chosen.append(join_words(distinct or ([] if last is None else [last])))
     return chosen
 
 
