@@ -75,3 +75,12 @@ def _days_to_payday(days: np.ndarray, payday: int, closed: np.ndarray) -> np.nda
     paid = np.busday_offset(nominal, 0, roll="preceding", holidays=closed)
     upcoming = paid[np.searchsorted(paid, days, side="left")]
     return np.asarray(upcoming - days).astype("int64").astype("int8")
+
+
+def seconds_of(instants: pd.Series) -> np.ndarray:
+    """Whole seconds since 1970 of tz-aware instants; (n,) int64.
+
+    >>> seconds_of(pd.Series(pd.to_datetime(["1970-01-01 09:00:07"]).tz_localize("Asia/Tokyo"))).tolist()
+    [7]
+    """
+    return np.asarray(instants.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[s]").astype("int64"))

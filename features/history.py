@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numba
 import numpy as np
 import pandas as pd
 
+from features.calendar import seconds_of
 from features.outcomes import CONTACT
 from features.slots import PARTS
 
@@ -24,6 +26,9 @@ HISTORY_FEATURES = (
 )
 PART_FEATURES = ("n_failed_in_part", "n_contacts_in_part", "n_in_part_last_28_days")
 
+HALF_LIVES_DAYS = (4.0, 28.0)
+"""Two ways in which earlier failures fade; a weighted sum of both comes near to any other half-life between."""
+
 _SECOND_BITS = 34
 _DAY = 86_400
 
@@ -39,7 +44,7 @@ class History:
     ----------
     order : (n,) int
         Positions in the attempts frame, customer by customer, oldest first.
-    customer_row, seconds, part : (n,)
+    customer_row, seconds, part, span : (n,)
         Of the sorted dials; seconds since 1970.
     is_contact : (n,) bool
     first : (n_customers + 1,) int
@@ -50,6 +55,7 @@ class History:
     customer_row: np.ndarray
     seconds: np.ndarray
     part: np.ndarray
+    span: np.ndarray
     is_contact: np.ndarray
     outcome: np.ndarray
     first: np.ndarray
@@ -118,6 +124,30 @@ class History:
         }
         return {name: column.astype("float32") for name, column in counted.items()}
 
+    def faded_failures_at(self, customer_rows: np.ndarray, before_seconds: np.ndarray) -> np.ndarray:
+        """Dials without keyman contact before each instant, each counted as 0.5 ** (its age / half-life).
+
+        Returns
+        -------
+        (m, n_half_lives, n_parts) float32
+            By half-life (``HALF_LIVES_DAYS``) and by the part of the week they were made in.
+        """
+        at = self.position(customer_rows, before_seconds)
+        known = at > self.first[customer_rows]
+        if len(self.seconds) == 0:
+            return np.zeros((len(at), len(HALF_LIVES_DAYS), len(PARTS)), dtype="float32")
+        newest = np.clip(at - 1, 0, None)
+        days = np.where(known, (before_seconds - self.seconds[newest]) / _DAY, 0.0)
+        faded = 0.5 ** (days[:, None] / np.array(HALF_LIVES_DAYS))
+        kept: np.ndarray = self._faded_failures[newest] * (faded * known[:, None])[:, :, None]
+        return kept.astype("float32")
+
+    @cached_property
+    def _faded_failures(self) -> np.ndarray:
+        return np.asarray(
+            _fade_failures(self.first, self.seconds, self.part, self.is_contact, np.array(HALF_LIVES_DAYS) * _DAY)
+        )
+
     @cached_property
     def _running_outcome(self) -> dict[str, np.ndarray]:
         return {name: _running(self.outcome == name) for name in ("third_party", "voicemail", "busy")}
@@ -143,13 +173,14 @@ def build_history(attempts: pd.DataFrame, n_customers: int) -> History:
     Parameters
     ----------
     attempts
-        Checked attempts with customer_row · attempted_at · outcome · part (see ``features.slots``).
+        Checked attempts with customer_row · attempted_at · outcome · part · span (see ``features.slots``).
     n_customers
         Number of customers; rows beyond the log simply have no history.
 
     Examples
     --------
     >>> log = pd.DataFrame({"customer_row": [0, 0], "outcome": ["busy", "keyman_contact"], "part": [0, 3],
+    ...     "span": [0, 4],
     ...     "attempted_at": pd.to_datetime(["2026-11-02 09:00", "2026-11-03 18:00"]).tz_localize("Asia/Tokyo")})
     >>> history = build_history(log, 1)
     >>> midnight = seconds_of(pd.Series(pd.to_datetime(["2026-11-03", "2026-11-04"]).tz_localize("Asia/Tokyo")))
@@ -165,19 +196,25 @@ def build_history(attempts: pd.DataFrame, n_customers: int) -> History:
         customer_row=rows[order],
         seconds=seconds[order],
         part=attempts["part"].to_numpy("int8")[order],
+        span=attempts["span"].to_numpy("int8")[order],
         is_contact=outcome == CONTACT,
         outcome=outcome,
         first=np.searchsorted(rows[order], np.arange(n_customers + 1)),
     )
 
 
-def seconds_of(instants: pd.Series) -> np.ndarray:
-    """Whole seconds since 1970 of tz-aware instants; (n,) int64.
-
-    >>> seconds_of(pd.Series(pd.to_datetime(["1970-01-01 09:00:07"]).tz_localize("Asia/Tokyo"))).tolist()
-    [7]
-    """
-    return np.asarray(instants.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[s]").astype("int64"))
+@numba.njit(cache=True)
+def _fade_failures(first, seconds, part, is_contact, half_lives):  # type: ignore[no-untyped-def]
+    faded = np.zeros((len(seconds), len(half_lives), 8), np.float32)
+    for customer in range(len(first) - 1):
+        for row in range(first[customer], first[customer + 1]):
+            if row > first[customer]:
+                for h in range(len(half_lives)):
+                    share = 0.5 ** ((seconds[row] - seconds[row - 1]) / half_lives[h])
+                    faded[row, h] = faded[row - 1, h] * np.float32(share)
+            if not is_contact[row]:
+                faded[row, :, part[row]] += np.float32(1.0)
+    return faded
 
 
 def _running(flags: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from configs.settings import Settings
-from features.history import History, build_history, seconds_of
+from features.calendar import seconds_of
+from features.history import History, build_history
 from features.outcomes import CONTACT
 from features.slots import add_slot_features
 
@@ -64,7 +65,7 @@ def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Se
     columns = ["customer_row", "attempted_at", "outcome"]
     dials = add_slot_features(attempts[columns].take(order).reset_index(drop=True), "attempted_at", settings)
     day = dials["attempted_at"].dt.tz_localize(None).to_numpy("datetime64[D]")
-    dials = dials.assign(is_contact=dials["outcome"] == CONTACT, seconds=seconds[order], day=day)
+    dials = dials.assign(is_contact=dials["outcome"] == CONTACT, day=day)
     return DialLog(dials, build_history(dials, len(customers)), customers)
 
 

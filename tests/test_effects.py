@@ -17,7 +17,7 @@ from models.contact.effects import (
     sum_effects,
 )
 
-KEYS = [("", ""), ("", "part"), ("age", ""), ("age", "part")]
+KEYS = [("", ""), ("", "part"), ("age", ""), ("age", "day_hour")]
 LEVELS = {"": 1, "age": 9}
 Codes = dict[str, np.ndarray]
 
@@ -26,7 +26,7 @@ def draw_rows(n: int, rng: np.random.Generator) -> tuple[Codes, Codes]:
     nobody = np.zeros(n, dtype="int32")
     return (
         {"": nobody, "age": rng.integers(1, 9, n).astype("int32")},
-        {"": nobody, "part": rng.integers(0, 8, n).astype("int32")},
+        {"": nobody, "part": (hour := rng.integers(0, 8, n).astype("int32")), "day_hour": hour + 10},
     )
 
 
@@ -44,11 +44,11 @@ def test_known_additive_effects_come_back() -> None:
     rows = [(level, part) for level in range(1, 9) for part in range(8)]
     asked = np.array(rows).T.astype("int32")
     nobody = np.zeros(len(rows), dtype="int32")
-    got = sum_effects(tables, {"": nobody, "age": asked[0]}, {"": nobody, "part": asked[1]})
+    got = sum_effects(tables, {"": nobody, "age": asked[0]}, {"": nobody, "part": asked[1], "day_hour": asked[1] + 10})
     assert got == pytest.approx(-1.5 + of_part[asked[1]] + of_age[asked[0]], abs=0.15)
     assert tables[1].variance > 0.05
     assert tables[2].variance > 0.02
-    assert tables[3].variance < 0.01  # nothing but noise is left for the crossing
+    assert np.abs(tables[3].values[1:, 10:18] - tables[3].values[1:, 10:18].mean(axis=0)).std() < 0.1  # all ages alike
 
 
 def test_the_variance_of_tables_of_noise_goes_to_nothing() -> None:
@@ -77,8 +77,44 @@ def test_cells_that_nobody_has_seen_add_nothing() -> None:
     assert tables[1].values[0, 6] == 0
     assert tables[2].values[2, 0] == 0
     assert (tables[3].values[2] == 0).all()
-    assert (tables[3].values[:, 6] == 0).all()
     assert (tables[1].values[0, :6] != 0).all()
+
+
+def test_an_hour_that_was_hardly_dialled_follows_its_neighbours() -> None:
+    """The young answer from 18:00 on; nobody of them was dialled at 19:00, which lies between."""
+    rng = np.random.default_rng(9)
+    hour = rng.choice([10, 12, 14, 16, 18, 20], 40_000).astype("int32")
+    age = rng.integers(1, 9, 40_000).astype("int32")
+    logit = -1.5 + np.where((age <= 4) & (hour >= 18), 1.0, 0.0)
+    nobody = np.zeros(40_000, dtype="int32")
+    slot = {"": nobody, "day_hour": hour}
+    curves = fit(
+        {"": nobody, "age": age},
+        slot,
+        rng.random(40_000) < expit(logit),
+        [("", ""), ("", "day_hour"), ("age", "day_hour")],
+    )[2].values
+    gained = curves[1:5].mean(axis=0) - curves[5:].mean(axis=0)
+    assert gained[18] - gained[10] == pytest.approx(1.0, abs=0.3)
+    assert gained[19] - gained[11] == pytest.approx(1.0, abs=0.4)
+
+
+def test_what_tells_ages_apart_is_learned_once_and_helps_thin_ages() -> None:
+    """All ages differ in one and the same contrast; an age with few dials is then known better than alone."""
+    rng = np.random.default_rng(10)
+    n_of_age = np.array([0, 300] + [9_000] * 7)
+    age = np.repeat(np.arange(9), n_of_age).astype("int32")
+    hour = rng.integers(9, 21, len(age)).astype("int32")
+    contrast, size = np.where(np.arange(48) >= 17, 0.6, -0.3), np.array([0, 1, 1, -1, 1, -1, 1, -1, 1])
+    is_contact = rng.random(len(age)) < expit(-1.0 + size[age] * contrast[hour])
+    nobody = np.zeros(len(age), dtype="int32")
+    curves = fit({"": nobody, "age": age}, {"": nobody, "day_hour": hour}, is_contact, [("", ""), ("age", "day_hour")])[
+        1
+    ].values[:, 9:21]
+    truth = contrast[9:21] - contrast[9:21].mean()
+    for level in range(2, 9):
+        assert np.corrcoef(curves[level], size[level] * truth)[0, 1] > 0.95
+    assert np.corrcoef(curves[1], truth)[0, 1] > 0.8
 
 
 def test_few_rows_are_shrunk_more_than_many() -> None:
@@ -139,13 +175,17 @@ def test_slot_levels_fit_their_tables_and_tell_free_days_apart() -> None:
     assert (codes["day_hour"] == slots["hour"] + 24 * slots["is_off_day"]).all()
 
 
-def test_tables_run_from_everyone_to_the_segment() -> None:
-    keys = list_tables(("age", "gender"), ("age", "gender", "region"))
+def test_tables_run_from_everyone_to_the_segment_and_curves_only_where_levels_are_few() -> None:
+    n_levels = {"age": 9, "gender": 3, "region": 48, "age×gender": 27, "age×region": 400, "gender×region": 140}
+    segment = "age×gender×region"
+    keys = list_tables(("age", "gender"), ("age", "gender", "region"), n_levels | {segment: 1200})
     assert keys[0] == ("", "")
-    assert ("age×gender×region", "day_hour") in keys
-    assert ("age×region", "part") in keys
-    assert len(keys) == len(set(keys)) == len(SLOT_KEYS) + 3 * 7
-    assert list_tables(("age",), ()) == [
+    assert (segment, "") in keys
+    assert (segment, "day_hour") not in keys
+    assert {key for key, slot in keys if slot == "day_hour"} == {"", "age", "gender", "region", "age×gender"}
+    assert len(keys) == len(set(keys)) == len(SLOT_KEYS) + 7 + 4
+    assert list_tables(("age",), (), {"age": 9}) == [
         *(("", key) for key in SLOT_KEYS),
-        *(("age", k) for k in ("", "part", "day_hour")),
+        ("age", ""),
+        ("age", "day_hour"),
     ]

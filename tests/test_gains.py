@@ -188,7 +188,7 @@ def test_a_series_is_valued_dial_by_dial_as_far_as_it_goes() -> None:
         for row in np.unique(rows):
             reached = 1.0
             for depth, slot in enumerate(sorted(slots[rows == row])):
-                chance = float(score(eligibility.eligible_rows[[row]], min(depth, 4))[0, slot])
+                chance = float(score(eligibility.eligible_rows[[row]], depth)[0, slot])
                 contacts += weight[row] * reached * chance
                 dials += weight[row] * reached
                 reached *= 1 - chance

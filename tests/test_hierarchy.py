@@ -7,10 +7,11 @@ from scipy.special import expit
 from simulated_logs import draw_customers, simulate_calls
 
 from configs.settings import Settings
+from features.slots import N_SPANS
 from features.table import DialLog, build_dial_log
 from models.contact.effects import slot_codes, sum_effects
-from models.contact.hierarchy import Hierarchy, attribute_effects, codes_of_dials, fit_hierarchy
-from models.contact.persons import attenuate
+from models.contact.hierarchy import Hierarchy, attribute_effects, codes_of_dials, columns_of_dials, fit_hierarchy
+from models.contact.persons import Beliefs, attenuate, join_kinds
 
 SETTINGS = Settings(attributes=("age", "gender"), segment_by=("age", "gender"))
 N = 2_500
@@ -61,11 +62,10 @@ def test_the_segments_own_hours_are_found(people, log, fitted) -> None:
 def test_predictions_before_each_dial_are_calibrated_and_rank_persons(people, log, fitted) -> None:
     states = fitted.person_states(log)
     codes = codes_of_dials(fitted.encoding, log)
-    p = expit(
-        fitted.base_logit(
-            codes, slot_codes(log.dials), states.mean_before, states.variance_before, np.zeros(len(codes[""]))
-        )
-    )
+    kappa = attenuate(states.variance_before)
+    worn = columns_of_dials(log) @ np.array(fitted.fatigue)
+    logit = sum_effects(fitted.tables, codes, slot_codes(log.dials)) + states.mean_before + worn
+    p = expit(join_kinds(kappa * logit, states.never_before))
     assert p.mean() == pytest.approx(log.is_contact.mean(), abs=0.01)
     top = p > np.quantile(p, 0.8)
     assert log.is_contact[top].mean() > 1.5 * log.is_contact[~top].mean()
@@ -73,14 +73,17 @@ def test_predictions_before_each_dial_are_calibrated_and_rank_persons(people, lo
     assert np.corrcoef(p, truth)[0, 1] > 0.35
 
 
-def test_the_base_logit_integrates_the_persons_uncertainty_out(log, fitted) -> None:
+def test_the_base_logit_integrates_the_persons_uncertainty_out_and_joins_the_kinds(log, fitted) -> None:
     codes, slots = codes_of_dials(fitted.encoding, log), slot_codes(log.dials)
-    mean, variance = np.full(len(log.dials), 0.3, "float32"), np.full(len(log.dials), 0.8, "float32")
-    expected = (sum_effects(fitted.tables, codes, slots) + 0.3) / np.sqrt(1 + np.pi / 8 * 0.8)
-    n_between = np.zeros(len(mean), dtype=int)
-    assert fitted.base_logit(codes, slots, mean, variance, n_between) == pytest.approx(expected, rel=1e-4)
-    assert (fitted.base_logit(codes, slots, mean, variance, n_between + 2) < expected).all()
-    assert (attenuate(variance) < 1).all()
+    n, dialled, seconds = len(log.dials), log.history, log.history.seconds
+    faded = log.history.faded_failures_at(log.history.customer_row, seconds)
+    even = np.ones((n, N_SPANS), "float32")
+    believed = Beliefs(0.3 * even, 0.8 * even, np.full(n, 0.1, "float32"), faded, seconds)
+    worn = columns_of_dials(log) @ np.array(fitted.fatigue)
+    alone = (sum_effects(fitted.tables, codes, slots) + 0.3 + worn) / np.sqrt(1 + np.pi / 8 * 0.8)
+    got = fitted.base_logit(codes, slots, believed, dialled.part, dialled.span, seconds)
+    assert expit(got) == pytest.approx(0.9 * expit(alone), rel=1e-4)
+    assert (fitted.base_logit(codes, slots, believed, dialled.part, dialled.span, seconds, 2) < got).all()
 
 
 def test_shuffled_attempts_teach_the_same(people, log) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from simulated_logs import START, ZONE, build_attempts, draw_attempts
 
 from configs.settings import Settings
-from features.history import HISTORY_FEATURES, PART_FEATURES, History, build_history, seconds_of
+from features.calendar import seconds_of
+from features.history import HISTORY_FEATURES, PART_FEATURES, History, build_history
 from features.slots import PARTS, add_slot_features
 
 DAY = 86_400

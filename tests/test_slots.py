@@ -47,7 +47,7 @@ def test_slots_are_sorted_once_each_and_in_the_centres_zone() -> None:
     assert slots.index.equals(pd.RangeIndex(2))
     assert slots["hour"].tolist() == [10, 12]
     assert str(slots["slot_start"].dtype) == "datetime64[us, Asia/Tokyo]"
-    assert set(slots) == {"slot_start", *SLOT_FEATURES, "part", "hour_of_week"}
+    assert set(slots) == {"slot_start", *SLOT_FEATURES, "part", "span", "hour_of_week", "seconds"}
 
 
 def test_the_hour_that_comes_twice_is_two_slots() -> None:

@@ -9,7 +9,7 @@ import pytest
 from simulated_logs import START, build_attempts, draw_attempts, draw_customers
 
 from configs.settings import Settings
-from features.history import seconds_of
+from features.calendar import seconds_of
 from features.table import MAX_LAG_DAYS, DialLog, build_dial_log, cut_nights, midnight_seconds
 
 

@@ -1,11 +1,17 @@
 """What segment and slot say: additive tables of shrunk effects on the logit, from the overall rate to the segment.
 
 logit = Σ tables[customer level, slot level]. Each table is a random effect: its cells are shrunk towards zero by as
-much as the table's own variance, learned from the log, says they are noise. A cell nobody has seen adds nothing, so a
-prediction falls back from segment × hour to segment × part, to age, to the hour, to the overall rate.
+much as the table's own variance, learned from the log, says they are noise. Along the hours of a day the effects of a
+customer level are a curve made of a few shapes, so that an hour that was hardly dialled is filled in from its
+neighbours. The shapes begin smooth (a Gaussian process) and are learned from all curves together, because people have
+few daily rhythms: what tells one age from another tells one region from another too. A level nobody has seen adds
+nothing: a prediction falls back from the segment's curve to that of the age, to everyone's, to the overall rate.
 
-Source: Gelman & Hill, Data Analysis Using Regression and Multilevel Models (2007), ch. 14; fitted by block Newton
-steps; variances after MacKay, Bayesian interpolation (1992).
+Tables of few levels explain much the same dials, so they are solved together: one by one, each would take the others'
+share for known and learn too small a variance.
+
+Source: Gelman & Hill, Data Analysis Using Regression and Multilevel Models (2007), ch. 14; Rasmussen & Williams,
+Gaussian Processes for Machine Learning (2006), ch. 2; variances after MacKay, Bayesian interpolation (1992).
 """
 
 from dataclasses import dataclass
@@ -14,13 +20,20 @@ from itertools import combinations
 import numba
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 SLOT_KEYS = {"": 1, "part": 8, "day_hour": 48, "hour_of_week": 168, "week_of_month": 6, "is_holiday": 2, "is_gotobi": 2}
-"""Slot keys of tables and their numbers of levels."""
+"""Slot keys of tables and their numbers of levels; ``day_hour`` is the hour, on working days and on free days."""
 
 _FIRST_VARIANCE = 0.02
 _LEAST_VARIANCE = 1e-5
 _INTERCEPT_VARIANCE = 1e4
+_LONGEST_STEP = 2.0
+_HOURS_ALIKE = 1.5  # standard deviation, hours, of the kernel of a curve
+_KINDS_ALIKE, _KIND_SHARE = 0.5, 0.3  # how alike working and free days are; a kind of day as a whole
+_N_SHAPES = 12  # of a curve over both kinds of day
+_FAITH_IN_SMOOTH = 10.0  # levels' worth of belief in the smooth shapes before any are learned
+_MOST_TOGETHER = 600  # coefficients of a table that is solved together with others
 
 
 @dataclass(frozen=True)
@@ -60,24 +73,29 @@ def slot_codes(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     return {key: level.astype("int32") for key, level in codes.items()}
 
 
-def list_tables(attributes: tuple[str, ...], segment_by: tuple[str, ...]) -> list[tuple[str, str]]:
+def list_tables(
+    attributes: tuple[str, ...], segment_by: tuple[str, ...], n_levels: dict[str, int]
+) -> list[tuple[str, str]]:
     """(customer key, slot key) of every table: overall, each attribute, each pair and the whole segment.
 
-    >>> list_tables(("age",), ("age",))[-1]
+    Keys of many levels get no curves: thousands of them, from a few dials each, would bring more noise than they tell.
+
+    >>> list_tables(("age",), ("age",), {"age": 9})[-1]
     ('age', 'day_hour')
     """
     pairs = ["×".join(pair) for pair in combinations(segment_by, 2)]
     crossed = dict.fromkeys([*attributes, *segment_by, *pairs, "×".join(segment_by)])
     overall = [("", key) for key in SLOT_KEYS]
-    by_key = [(key, slot) for key in crossed if key for slot in ("", "part", "day_hour")]
-    return [*overall, *by_key]
+    levels = [(key, "") for key in crossed if key]
+    curves = [(key, "day_hour") for key in crossed if key and n_levels[key] * _N_SHAPES <= _MOST_TOGETHER]
+    return [*overall, *levels, *curves]
 
 
 def start_tables(keys: list[tuple[str, str]], n_levels: dict[str, int]) -> list[EffectTable]:
     """Tables of zeros for the given keys and numbers of customer levels.
 
-    >>> start_tables([("age", "part")], {"age": 3})[0].values.shape
-    (3, 8)
+    >>> start_tables([("age", "day_hour")], {"age": 3})[0].values.shape
+    (3, 48)
     """
     return [
         EffectTable(
@@ -98,8 +116,9 @@ def fit_effects(
     person_mean: np.ndarray,
     person_variance: np.ndarray,
     n_sweeps: int,
+    weight: np.ndarray | None = None,
 ) -> list[EffectTable]:
-    """Sweep over the tables, each taking one shrunk Newton step given the others and the persons.
+    """Sweep over the tables, each taking a shrunk Newton step given the others and the persons.
 
     Parameters
     ----------
@@ -109,34 +128,169 @@ def fit_effects(
         Level of every row per key, (n,) int32 each.
     is_contact : (n,) bool
     person_mean, person_variance : (n,) float
-        What was believed of the person before the dial, see ``models.contact.persons``.
+        What was believed of the person before the dial, see ``models.contact.persons``; the mean with fatigue.
     n_sweeps
-        Passes over all tables; the first fit wants about ten, a refit two.
+        Passes over all tables; the first fit wants about six, a refit two.
+    weight : (n,) float, optional
+        What each row counts for; 1 by default.
 
     Returns
     -------
     list of EffectTable
         New tables; the given ones are untouched.
     """
-    kappa = 1.0 / np.sqrt(1.0 + np.pi / 8 * person_variance.astype("float64"))
-    cells = [customer_codes[t.customer_key] * t.values.shape[1] + slot_code[t.slot_key] for t in tables]
-    values = [t.values.astype("float64").ravel() for t in tables]
-    variances = [t.variance for t in tables]
-    logit = person_mean.astype("float64") + sum(v[c] for v, c in zip(values, cells, strict=True))
+    rows = _Rows(
+        logit=person_mean + sum_effects(tables, customer_codes, slot_code).astype("float64"),
+        kappa=1.0 / np.sqrt(1.0 + np.pi / 8 * person_variance.astype("float64")),
+        is_contact=is_contact,
+        weight=np.ones(len(is_contact)) if weight is None else weight.astype("float64"),
+    )
+    fitted, shapes = list(tables), {key: np.eye(n_levels) for key, n_levels in SLOT_KEYS.items()}
+    shapes["day_hour"] = _smooth_shapes()
+    together = [k for k, table in enumerate(tables) if _is_solved_together(table)]
+    alone = [k for k in range(len(tables)) if k not in together]
+    joint = _Joint([tables[k] for k in together], customer_codes, slot_code)
+    cells = {
+        k: customer_codes[(t := tables[k]).customer_key] * t.values.shape[1] + slot_code[t.slot_key] for k in alone
+    }
     for _ in range(n_sweeps):
-        for k, (value, cell) in enumerate(zip(values, cells, strict=True)):
-            slope, curvature, n_rows = _sum_slopes(logit, kappa, is_contact, cell, len(value))
-            seen = n_rows > 0
-            precision = curvature + 1.0 / variances[k]
-            step = np.clip(np.where(seen, (slope - value / variances[k]) / precision, 0.0), -2.0, 2.0)
-            value += step
-            _add_step(logit, step, cell)
-            if tables[k].customer_key or tables[k].slot_key:
-                variances[k] = _learn_variance(value[seen], curvature[seen], variances[k])
-    return [
-        EffectTable(t.customer_key, t.slot_key, value.reshape(t.values.shape).astype("float32"), variance)
-        for t, value, variance in zip(tables, values, variances, strict=True)
-    ]
+        stepped, shapes["day_hour"] = joint.step(rows, [fitted[k] for k in together], shapes)
+        for k, table in zip(together, stepped, strict=True):
+            fitted[k] = table
+        for k in alone:
+            fitted[k] = _step_alone(fitted[k], rows, cells[k], shapes[fitted[k].slot_key])
+    return [EffectTable(t.customer_key, t.slot_key, t.values.astype("float32"), t.variance) for t in fitted]
+
+
+@dataclass
+class _Rows:
+    """The dials: ``logit`` (n,) of the moment, which the steps change in place, and what stays."""
+
+    logit: np.ndarray
+    kappa: np.ndarray
+    is_contact: np.ndarray
+    weight: np.ndarray
+
+    def slopes(self, cell: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sums over the rows of each cell: slope and curvature of the log-likelihood, number of rows."""
+        sums = _sum_slopes(self.logit, self.kappa, self.is_contact, self.weight, cell, n_cells)
+        return sums[0], sums[1], sums[2]
+
+
+def _is_solved_together(table: EffectTable) -> bool:
+    n_shapes = {"": 1, "day_hour": _N_SHAPES}.get(table.slot_key)
+    return n_shapes is not None and len(table.values) * n_shapes <= _MOST_TOGETHER
+
+
+class _Joint:
+    """Tables that are solved together, laid out over the combinations of levels that occur."""
+
+    def __init__(
+        self, tables: list[EffectTable], customer_codes: dict[str, np.ndarray], slot_code: dict[str, np.ndarray]
+    ) -> None:
+        sizes = {t.customer_key: len(t.values) for t in tables}
+        combined = slot_code["day_hour"].astype("int64") if any(t.slot_key for t in tables) else np.zeros(1, "int64")
+        for key, n_levels in sizes.items():
+            combined = combined * n_levels + customer_codes[key]
+        _, first, self._cell = np.unique(combined, return_index=True, return_inverse=True)
+        self._cell = np.broadcast_to(self._cell, len(next(iter(customer_codes.values()))))
+        self._levels = [customer_codes[t.customer_key][first] for t in tables]
+        self._slots = [slot_code[t.slot_key][first] for t in tables]
+
+    def step(
+        self, rows: _Rows, tables: list[EffectTable], shapes: dict[str, np.ndarray]
+    ) -> tuple[list[EffectTable], np.ndarray]:
+        """One Newton step of all coefficients at once, variances and shapes by what the data determine."""
+        if not tables:
+            return [], shapes["day_hour"]
+        design, stretches = self._design(tables, shapes)
+        slope, curvature, _ = rows.slopes(self._cell, design.shape[0])
+        now = np.concatenate([_to_coefficients(t, shapes[t.slot_key]).ravel() for t in tables])
+        precision = np.repeat([1.0 / t.variance for t in tables], [s.stop - s.start for s in stretches])
+        bent = (design.T @ design.multiply(curvature[:, None])).toarray()
+        spread = np.linalg.inv(bent + np.diag(precision))
+        step = spread @ (design.T @ slope - precision * now)
+        step *= min(1.0, _LONGEST_STEP / max(float(np.abs(design @ step).max()), 1e-12))
+        rows.logit += (design @ step)[self._cell]
+        stepped, moments = [], [_FAITH_IN_SMOOTH * np.eye(_N_SHAPES)]
+        for table, stretch in zip(tables, stretches, strict=True):
+            found, own = (now + step)[stretch], spread[stretch, stretch]
+            determined = len(found) - float(np.trace(own)) / table.variance
+            variance = _learn_variance(table, float(found @ found), determined)
+            stepped.append(_with(table, found, variance, shapes[table.slot_key]))
+            if table.slot_key and table.customer_key:
+                moments.append(_second_moment(found, own) / variance)
+        return stepped, _learn_shapes(shapes["day_hour"], np.sum(moments, axis=0))
+
+    def _design(
+        self, tables: list[EffectTable], shapes: dict[str, np.ndarray]
+    ) -> tuple[sparse.csr_matrix, list[slice]]:
+        """What each coefficient adds to the logit of every combination, sparse; and which are whose."""
+        blocks = [
+            _lay_out(levels, slots, len(table.values), shapes[table.slot_key])
+            for table, levels, slots in zip(tables, self._levels, self._slots, strict=True)
+        ]
+        ends = np.cumsum([block.shape[1] for block in blocks])
+        stretches = [slice(int(end) - block.shape[1], int(end)) for end, block in zip(ends, blocks, strict=True)]
+        return sparse.hstack(blocks, format="csr"), stretches
+
+
+def _step_alone(table: EffectTable, rows: _Rows, cell: np.ndarray, shapes: np.ndarray) -> EffectTable:
+    """Newton step of one table, level by level, given all others."""
+    size = table.values.shape
+    slope, curvature, n_rows = (sums.reshape(size) for sums in rows.slopes(cell, table.values.size))
+    levels = np.flatnonzero(n_rows.any(axis=1))
+    now = _to_coefficients(table, shapes)
+    bent = np.einsum("sr,ls,sq->lrq", shapes, curvature[levels], shapes, optimize=True)
+    spread = np.linalg.inv(bent + np.eye(shapes.shape[1]) / table.variance)
+    step = np.einsum("lrq,lq->lr", spread, slope[levels] @ shapes - now[levels] / table.variance)
+    found = now.copy()
+    found[levels] += np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
+    determined = float(np.einsum("lrq,lqr->", spread, bent))
+    stepped = _with(table, found, _learn_variance(table, float(np.sum(found**2)), determined), shapes)
+    _add_step(rows.logit, (stepped.values - table.values).ravel(), cell)
+    return stepped
+
+
+def _lay_out(levels: np.ndarray, slots: np.ndarray, n_levels: int, shapes: np.ndarray) -> sparse.csr_matrix:
+    n_shapes = shapes.shape[1]
+    columns = levels[:, None].astype("int64") * n_shapes + np.arange(n_shapes)
+    rows = np.repeat(np.arange(len(levels)), n_shapes)
+    size = (len(levels), n_levels * n_shapes)
+    return sparse.csr_matrix((shapes[slots].ravel(), (rows, columns.ravel())), shape=size)
+
+
+def _to_coefficients(table: EffectTable, shapes: np.ndarray) -> np.ndarray:
+    """Coefficients (n_levels, n_shapes) whose curves come nearest to the table's values."""
+    return np.asarray(np.linalg.lstsq(shapes, table.values.T.astype("float64"), rcond=None)[0].T)
+
+
+def _with(table: EffectTable, coefficients: np.ndarray, variance: float, shapes: np.ndarray) -> EffectTable:
+    values = coefficients.reshape(len(table.values), -1) @ shapes.T
+    return EffectTable(table.customer_key, table.slot_key, values, variance)
+
+
+def _smooth_shapes() -> np.ndarray:
+    """Shapes of curves over working and free days; (48, _N_SHAPES), covariance of cells = shapes @ shapes.T."""
+    hour, kind = np.arange(48) % 24, np.arange(48) // 24
+    apart = np.abs(hour[:, None] - hour)
+    smooth = np.exp(-0.5 * (np.minimum(apart, 24 - apart) / _HOURS_ALIKE) ** 2)
+    same = kind[:, None] == kind
+    values, vectors = np.linalg.eigh(smooth * np.where(same, 1.0, _KINDS_ALIKE) + _KIND_SHARE * same)
+    return np.asarray(vectors[:, -_N_SHAPES:] * np.sqrt(values[-_N_SHAPES:]))
+
+
+def _second_moment(found: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Expected sum over levels of a level's coefficients times themselves; (n_shapes, n_shapes)."""
+    by_level = found.reshape(-1, _N_SHAPES)
+    blocks = spread.reshape(len(by_level), _N_SHAPES, len(by_level), _N_SHAPES)
+    return np.asarray(by_level.T @ by_level + np.einsum("lalb->ab", blocks))
+
+
+def _learn_shapes(shapes: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Shapes whose covariance is what the curves of all levels have shown (an EM step), the mean size kept."""
+    moment = moment * (_N_SHAPES / np.trace(moment))
+    return np.asarray(shapes @ np.linalg.cholesky(moment + 1e-6 * np.eye(_N_SHAPES)))
 
 
 def sum_effects(
@@ -149,19 +303,20 @@ def sum_effects(
     return logit
 
 
-def _learn_variance(value: np.ndarray, curvature: np.ndarray, variance: float) -> float:
+def _learn_variance(table: EffectTable, squares: float, n_determined: float) -> float:
     """MacKay's fixed point: squares of the effects over the number of effects that the data determine."""
-    determined = float(np.sum(curvature / (curvature + 1.0 / variance)))
-    return float(np.clip(np.sum(value**2) / max(determined, 1e-9), _LEAST_VARIANCE, 4.0))
+    if not (table.customer_key or table.slot_key):
+        return table.variance
+    return float(np.clip(squares / max(n_determined, 1e-9), _LEAST_VARIANCE, 4.0))
 
 
 @numba.njit(cache=True)
-def _sum_slopes(logit, kappa, is_contact, cell, n_cells):  # type: ignore[no-untyped-def]
+def _sum_slopes(logit, kappa, is_contact, weight, cell, n_cells):  # type: ignore[no-untyped-def]
     slope, curvature, n_rows = np.zeros(n_cells), np.zeros(n_cells), np.zeros(n_cells, np.int64)
     for row in range(len(logit)):
         p = 1.0 / (1.0 + np.exp(-kappa[row] * logit[row]))
-        slope[cell[row]] += kappa[row] * ((1.0 if is_contact[row] else 0.0) - p)
-        curvature[cell[row]] += kappa[row] * kappa[row] * p * (1.0 - p)
+        slope[cell[row]] += weight[row] * kappa[row] * ((1.0 if is_contact[row] else 0.0) - p)
+        curvature[cell[row]] += weight[row] * kappa[row] * kappa[row] * p * (1.0 - p)
         n_rows[cell[row]] += 1
     return slope, curvature, n_rows
 

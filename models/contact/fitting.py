@@ -19,7 +19,7 @@ from models.contact.calibration import build_reliability
 from models.contact.folds import Folds, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.metrics import judge
-from models.contact.model import ContactModel, build_rows, gather_evidence
+from models.contact.model import ContactModel, build_rows, gather_evidence_of_dials
 from models.contact.rivals import RIVALS, build_training_rows, judge_rivals
 from models.contact.scorer import Scorer
 from models.contact.trust import Trust, fit_trust
@@ -143,7 +143,7 @@ def measure_trust(
     if len(rows) > _MOST_TRUST_ROWS:
         rows = np.sort(rng.choice(rows, _MOST_TRUST_ROWS, replace=False))
     cutoff, n_between = cut_nights(log, rows, rng)
-    evidence = gather_evidence(model.hierarchy, log, log.history.customer_row[rows], cutoff, n_between)
+    evidence = gather_evidence_of_dials(model.hierarchy, log, rows, cutoff, n_between)
     scorer = Scorer(model, evidence, _usual_week(log, settings))
     usual = logit(scorer(np.arange(len(rows)), n_between).astype("float64")).mean(axis=1)
     own = logit(model.predict_rows(build_rows(evidence, log.dials.take(rows), model.attributes)))

@@ -6,19 +6,35 @@ for a bad evening. Counts of earlier failures are left to the trees: beside the 
 reach (docs/decisions/0004).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from configs.settings import Settings
+from features.slots import N_SPANS
 from features.table import DialLog
 from models.contact.effects import EffectTable, fit_effects, list_tables, slot_codes, start_tables, sum_effects
 from models.contact.encoding import Encoding, build_encoding
-from models.contact.persons import PersonStates, PriorVariances, expect_failures, filter_persons, learn_variances
+from models.contact.fatigue import N_WEIGHTS, fade, fatigue_columns
+from models.contact.persons import (
+    Beliefs,
+    FailedDials,
+    NeverReached,
+    PersonStates,
+    PriorVariances,
+    advance_persons,
+    attenuate,
+    filter_persons,
+    join_kinds,
+)
+from models.contact.population import learn_never, learn_persons
 
 _TURNS = 3
-_FIRST_SWEEPS, _LATER_SWEEPS = 8, 4
+_FIRST_SWEEPS, _LATER_SWEEPS = 8, 5
+_NEVER_STEPS = 8
+_DAYS_BETWEEN, _SAME_PART = 2.0, 0.5  # of planned dials whose slots are not known
 
 
 @dataclass(frozen=True)
@@ -33,33 +49,82 @@ class Hierarchy:
         Effects of segment and slot, logits.
     variances
         How much persons differ.
+    never
+        The kind that no dial reaches.
+    fatigue : (N_WEIGHTS,) tuple
+        Weights of ``models.contact.fatigue.fatigue_columns``, logits.
     """
 
     encoding: Encoding
     tables: list[EffectTable]
     variances: PriorVariances
+    never: NeverReached = field(default_factory=NeverReached)
+    fatigue: tuple[float, ...] = (0.0,) * N_WEIGHTS
 
     def person_states(self, log: DialLog) -> PersonStates:
         """What is believed of every person around every dial of the log."""
-        return filter_persons(log.history, self._logit_of_dials(log), self.variances.covariance())
+        return filter_persons(log.history, self._logit_of_dials(log), self.variances.covariance(), self.never)
+
+    def advance(self, log: DialLog, start: Beliefs, customer_rows: np.ndarray, path: FailedDials) -> Beliefs:
+        """What will be believed of customers once the dials of a path have failed; see ``advance_persons``."""
+        laws = (self.variances.covariance(), self.never, np.array(self.fatigue))
+        return advance_persons(log.history, self._logit_of_dials(log), *laws, start, customer_rows, path)
+
+    def table_logit(self, codes: dict[str, np.ndarray], slots: dict[str, np.ndarray]) -> np.ndarray:
+        """What segment and slot say of each row, without person and fatigue; (m,) float32."""
+        return sum_effects(self.tables, codes, slots)
 
     def base_logit(
         self,
         codes: dict[str, np.ndarray],
         slots: dict[str, np.ndarray],
-        mean: np.ndarray,
-        variance: np.ndarray,
-        n_between: np.ndarray,
+        beliefs: Beliefs,
+        part: np.ndarray,
+        span: np.ndarray,
+        seconds: np.ndarray,
+        n_failed: np.ndarray | int = 0,
     ) -> np.ndarray:
-        """Logit of P(contact) per row, the person's uncertainty integrated out; all inputs and output (m,).
+        """Log-odds of a contact per row, the person's uncertainty integrated out; (m,).
 
-        ``n_between`` dials are planned, and must have failed, before this one.
+        Parameters
+        ----------
+        codes, slots
+            Levels of customer and slot keys, (m,) each.
+        beliefs
+            Of the m customers.
+        part, span, seconds : (m,)
+            Of the dial.
+        n_failed : (m,) int or 0
+            Further planned dials that will have failed by then and of which nothing else is known.
         """
-        logit = sum_effects(self.tables, codes, slots) + mean
-        return expect_failures(logit, variance, n_between, self.variances)
+        own = np.arange(len(span)), span
+        worn = fatigue_columns(beliefs.faded, beliefs.seconds, part, seconds) @ np.array(self.fatigue, dtype="float32")
+        logit = self.table_logit(codes, slots) + beliefs.mean[own] + worn
+        return self.join(logit, beliefs.variance[own], beliefs.never, n_failed)
+
+    def join(
+        self, logit: np.ndarray, variance: np.ndarray, never: np.ndarray, n_failed: np.ndarray | int
+    ) -> np.ndarray:
+        """Log-odds of a contact: persons integrated out, the two kinds joined; all inputs broadcast.
+
+        Before each dial with ``n_failed`` > 0 that many planned dials will have failed, at hours that are not known
+        here. What they teach is the filter's own step with the mean share of variance that two spans have in common,
+        and of their fatigue the half falls into the dial's own part, for plans like a person's good hours.
+        """
+        kappa = attenuate(variance)
+        if np.any(n_failed):
+            covariance = self.variances.covariance()
+            in_common = (covariance.sum() / np.trace(covariance) - 1) / (N_SPANS - 1)
+            never = self.never.updated(never, expit(kappa * logit), np.asarray(n_failed))
+            fresh = fade(np.zeros(1), np.full(1, _DAYS_BETWEEN * 86_400))[0]
+            worn = float(np.tile(fresh, 2) * np.repeat([1.0, _SAME_PART], len(fresh)) @ np.array(self.fatigue))
+            learned = np.float32(in_common) * variance * kappa * expit(kappa * logit)
+            logit = logit + n_failed * (np.float32(worn) - learned)
+        return np.asarray(join_kinds(kappa * logit, never), dtype="float32")
 
     def _logit_of_dials(self, log: DialLog) -> np.ndarray:
-        return sum_effects(self.tables, codes_of_dials(self.encoding, log), slot_codes(log.dials))
+        tables = sum_effects(self.tables, codes_of_dials(self.encoding, log), slot_codes(log.dials))
+        return np.asarray(tables + columns_of_dials(log) @ np.array(self.fatigue, dtype="float32"))
 
 
 def fit_hierarchy(log: DialLog, settings: Settings, start: Hierarchy | None = None) -> Hierarchy:
@@ -74,24 +139,40 @@ def fit_hierarchy(log: DialLog, settings: Settings, start: Hierarchy | None = No
     """
     if start is None:
         encoding = build_encoding(log.customers, settings.attributes, settings.segment_by)
-        keys = list_tables(settings.attributes, settings.segment_by)
-        fitted = Hierarchy(encoding, start_tables(keys, encoding.n_levels), PriorVariances())
-        mean = np.zeros(len(log.dials), dtype="float32")
-        variance = mean + fitted.variances.covariance()[0, 0]
+        keys = list_tables(settings.attributes, settings.segment_by, encoding.n_levels)
+        fitted = Hierarchy(encoding, start_tables(keys, encoding.n_levels), PriorVariances(), NeverReached(0.03, 0.1))
         sweeps = [_FIRST_SWEEPS] + [_LATER_SWEEPS] * (_TURNS - 1)
     else:
-        fitted, states = start, start.person_states(log)
-        mean, variance = states.mean_before, states.variance_before
-        sweeps = [_LATER_SWEEPS]
-    codes, slots = codes_of_dials(fitted.encoding, log), slot_codes(log.dials)
+        fitted, sweeps = start, [_LATER_SWEEPS]
+    codes, slots, worn = codes_of_dials(fitted.encoding, log), slot_codes(log.dials), columns_of_dials(log)
+    weights = np.array(fitted.fatigue)
+    states = None if start is None else fitted.person_states(log)
     for n_sweeps in sweeps:
-        tables = fit_effects(fitted.tables, codes, slots, log.is_contact, mean, variance, n_sweeps)
+        if states is None:  # nothing is known of persons yet
+            mean, can_be_reached = np.zeros(len(log.dials), dtype="float32"), np.ones(len(log.dials))
+            variance = mean + fitted.variances.covariance()[0, 0]
+        else:
+            mean, can_be_reached = states.mean_before + worn @ weights, 1.0 - states.never_at_last(log.history)
+            variance = states.variance_before
+        tables = fit_effects(fitted.tables, codes, slots, log.is_contact, mean, variance, n_sweeps, can_be_reached)
         logit = sum_effects(tables, codes, slots)
-        variances, shift = learn_variances(log.history, logit, fitted.variances)
-        fitted = replace(fitted, tables=[_shift(table, shift) for table in tables], variances=variances)
-        states = filter_persons(log.history, logit + np.float32(shift), variances.covariance())
-        mean, variance = states.mean_before, states.variance_before
+        variances, weights, shift = learn_persons(log.history, logit, worn, (fitted.variances, weights), fitted.never)
+        logit += (worn @ weights).astype("float32")
+        logit += np.float32(shift)
+        tables, never = [_shift(table, shift) for table in tables], fitted.never
+        for _ in range(_NEVER_STEPS):
+            states = filter_persons(log.history, logit, variances.covariance(), never)
+            never = learn_never(log.history, states)
+        fitted = Hierarchy(fitted.encoding, tables, variances, never, tuple(map(float, weights)))
+        states = filter_persons(log.history, logit, variances.covariance(), never)
     return fitted
+
+
+def columns_of_dials(log: DialLog) -> np.ndarray:
+    """Columns of fatigue of every dial of the log; (n, N_WEIGHTS) float32."""
+    seconds = log.history.seconds
+    faded = log.history.faded_failures_at(log.history.customer_row, seconds)
+    return fatigue_columns(faded, seconds, log.history.part.astype("int64"), seconds)
 
 
 def _shift(table: EffectTable, shift: float) -> EffectTable:

@@ -1,7 +1,7 @@
 """The contact model: the hierarchy's log-odds, corrected by small trees, calibrated."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import lightgbm as lgb
@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from features.history import HISTORY_FEATURES, PART_FEATURES
-from features.slots import SLOT_FEATURES
+from features.slots import SLOT_FEATURES, hours_of_parts
 from features.table import DialLog
 from models.contact.calibration import Calibration
 from models.contact.effects import EffectTable, slot_codes
 from models.contact.encoding import Encoding
-from models.contact.hierarchy import Hierarchy, attribute_effects
-from models.contact.persons import PersonStates, PriorVariances
+from models.contact.hierarchy import Hierarchy, attribute_effects, codes_of_dials
+from models.contact.persons import Beliefs, FailedDials, NeverReached, PersonStates, PriorVariances
 from models.contact.trust import Trust
 
 PERSON_FEATURES = ("person_level",)
@@ -83,6 +83,8 @@ class ContactModel:
                 "trust": vars(self.trust),
                 "encoding": vars(hierarchy.encoding),
                 "variances": vars(hierarchy.variances),
+                "never": vars(hierarchy.never),
+                "fatigue": hierarchy.fatigue,
                 "tables": [vars(table) | {"values": table.values.tolist()} for table in hierarchy.tables],
             }
         )
@@ -101,7 +103,8 @@ class ContactModel:
         tables = [
             EffectTable(**(table | {"values": np.array(table["values"], dtype="float32")})) for table in kept["tables"]
         ]
-        hierarchy = Hierarchy(encoding, tables, PriorVariances(**kept["variances"]))
+        never = NeverReached(**kept["never"])
+        hierarchy = Hierarchy(encoding, tables, PriorVariances(**kept["variances"]), never, tuple(kept["fatigue"]))
         trust = kept["trust"] | {"covariance": tuple(map(tuple, kept["trust"]["covariance"]))}
         calibration, attributes = Calibration(**kept["calibration"]), tuple(kept["attributes"])
         return cls(hierarchy, kept["trees"], calibration, attributes, Trust(**trust))
@@ -115,8 +118,10 @@ class Evidence:
     ----------
     customer_rows, cutoff_seconds, n_between : (m,)
         Whom, known up to when, and how many planned dials have failed since then.
-    mean, variance : (m, n_parts) float32
-        Person effects.
+    beliefs
+        About each of them at the instant.
+    then
+        What will be believed just before each dial, when the slots of the failed dials between are known.
     """
 
     log: DialLog
@@ -124,8 +129,18 @@ class Evidence:
     customer_rows: np.ndarray
     cutoff_seconds: np.ndarray
     n_between: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
+    beliefs: Beliefs
+    then: Beliefs | None = None
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Person effects, (m, n_spans) float32."""
+        return self.beliefs.mean
+
+    @property
+    def variance(self) -> np.ndarray:
+        """And how unsure they are, (m, n_spans) float32."""
+        return self.beliefs.variance
 
     @cached_property
     def history(self) -> dict[str, np.ndarray]:
@@ -141,9 +156,15 @@ class Evidence:
 
     def take(self, rows: np.ndarray, n_between: int | None = None) -> "Evidence":
         """The same of chosen rows (any order, repeats allowed); ``n_between`` replaces the count of failed dials."""
+        then = None if self.then is None or n_between is not None else self.then.take(rows)
         between = self.n_between[rows] if n_between is None else np.full(len(rows), n_between)
-        shared = (self.customer_rows[rows], self.cutoff_seconds[rows], between, self.mean[rows], self.variance[rows])
-        return Evidence(self.log, self.hierarchy, *shared)
+        known = (self.customer_rows[rows], self.cutoff_seconds[rows], between, self.beliefs.take(rows), then)
+        return Evidence(self.log, self.hierarchy, *known)
+
+    def after(self, path: FailedDials) -> "Evidence":
+        """The same with what will be believed once each customer's stretch of ``path`` has failed."""
+        then = self.hierarchy.advance(self.log, self.beliefs, self.customer_rows, path)
+        return replace(self, n_between=path.end - path.begin, then=then)
 
     def customer_columns(self, attributes: tuple[str, ...]) -> np.ndarray:
         """Customer features in model order; (m, n_customer_features) float32."""
@@ -164,9 +185,9 @@ class Evidence:
         return np.column_stack([*(counted[name] for name in PART_FEATURES), mean, np.sqrt(variance)])
 
     def person_in(self, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Person effect and its variance in one part per row; (m,) each."""
-        rows = np.arange(len(part))
-        return self.mean[rows, part], self.variance[rows, part]
+        """Mean person effect over the hours of one part of the week per row, and its mean variance; (m,) each."""
+        hours = hours_of_parts().astype("float32")[part]
+        return np.einsum("ms,ms->m", self.mean, hours), np.einsum("ms,ms->m", self.variance, hours)
 
 
 def gather_evidence(
@@ -180,8 +201,22 @@ def gather_evidence(
     """Collect what is known of each customer before each instant; ``states`` saves running the filter again."""
     states = states or hierarchy.person_states(log)
     at = log.history.position(customer_rows, cutoff_seconds)
-    mean, variance = states.at(at, log.history.first[customer_rows])
-    return Evidence(log, hierarchy, customer_rows, cutoff_seconds, n_between, mean, variance)
+    believed = states.at(at, log.history.first[customer_rows])
+    faded = log.history.faded_failures_at(customer_rows, cutoff_seconds)
+    return Evidence(log, hierarchy, customer_rows, cutoff_seconds, n_between, Beliefs(*believed, faded, cutoff_seconds))
+
+
+def gather_evidence_of_dials(
+    hierarchy: Hierarchy, log: DialLog, rows: np.ndarray, cutoff_seconds: np.ndarray, n_between: np.ndarray
+) -> Evidence:
+    """The same for dials of the log (sorted rows, (m,)): what failed between the cutoff and each is taken as planned.
+
+    ``cutoff_seconds`` and ``n_between`` are those of ``features.table.cut_nights``.
+    """
+    evidence = gather_evidence(hierarchy, log, log.history.customer_row[rows], cutoff_seconds, n_between)
+    tables = hierarchy.table_logit(codes_of_dials(hierarchy.encoding, log), slot_codes(log.dials))
+    dialled = log.history
+    return evidence.after(FailedDials(dialled.part, dialled.span, dialled.seconds, tables, rows - n_between, rows))
 
 
 def build_rows(evidence: Evidence, slots: pd.DataFrame, attributes: tuple[str, ...]) -> pd.DataFrame:
@@ -203,7 +238,14 @@ def build_rows(evidence: Evidence, slots: pd.DataFrame, attributes: tuple[str, .
     shape = ContactModel(evidence.hierarchy, "", Calibration(0.0, 1.0), attributes)
     slot_columns = slots[list(SLOT_FEATURES)].to_numpy("float32")
     features = np.column_stack([evidence.customer_columns(attributes), evidence.part_columns(part), slot_columns])
+    known = (evidence.beliefs, evidence.n_between) if evidence.then is None else (evidence.then, 0)
     base = evidence.hierarchy.base_logit(
-        evidence.codes, slot_codes(slots), *evidence.person_in(part), evidence.n_between
+        evidence.codes,
+        slot_codes(slots),
+        known[0],
+        part,
+        slots["span"].to_numpy(),
+        slots["seconds"].to_numpy(),
+        known[1],
     )
     return pd.DataFrame(features, columns=list(shape.feature_names)).assign(**{BASE: base})

@@ -1,28 +1,30 @@
-"""How easily, and in which part of the week, each person answers: an online Bayesian filter of person effects.
+"""How easily, and at which hours of the week, each person answers: an online Bayesian filter of person effects.
 
-Every customer has one effect per part of the week on the logit scale, drawn from N(0, ``prior``). Each dial updates the
-customer's mean and covariance by moment matching (assumed-density filtering), failures as much as contacts, and dials
-in one part teach about the others through the covariance. Because the likelihood is taken dial by dial given all that
-came before, it does not matter that contacts end a series or that supervisors chose who was called when.
+Every customer has one effect per two-hour span of the week on the logit scale, drawn from N(0, ``prior``). Each dial
+updates the customer's mean and covariance by moment matching (assumed-density filtering), failures as much as contacts,
+and dials in one span teach about the others through the covariance. Because the likelihood is taken dial by dial, given
+all that came before, it does not matter that contacts end a series or that supervisors chose who was called when.
+
+Beside them there is a second kind: customers who are never reached at their number, because it is somebody else's or
+dead. The filter keeps the chance that a customer is of that kind; every dial that fails raises it, by more or less
+after what was heard, and a contact ends it.
 
 Source: Opper, A Bayesian approach to on-line learning (1998); MacKay's probit approximation of the logistic (1992).
 """
 
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import astuple, dataclass, fields
 
 import numba
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
-from features.history import History
-from features.slots import PARTS
+from features.history import HALF_LIVES_DAYS, History
+from features.outcomes import WRONG_NUMBER
+from features.slots import N_SPANS
 
-N_PARTS = len(PARTS)
 _MACKAY = np.pi / 8
-_MOST_SEARCH_STEPS, _MOST_SEARCH_CUSTOMERS, _SEARCH_STEP = 20, 50_000, 0.05
-_SHIFT_SCALE = 0.1  # so that the search sees shift and variances as about equally steep
+_LEAST_P = 1e-6
+_ODDS_TOLD = 1e3  # of a wrong number, which is all but certain
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class PriorVariances:
     level
         In everything alike: easy and hard people.
     time_of_day
-        In mornings against evenings, the same on working and free days; neighbouring parts are alike.
+        In mornings against evenings, the same on working and free days; neighbouring spans are alike.
     week
         In working days against free days.
     own
-        In each part of the week by itself.
+        In hours of working days and of free days by themselves; only the next spans are alike.
     """
 
     level: float = 0.4
@@ -47,15 +49,15 @@ class PriorVariances:
     own: float = 0.05
 
     def covariance(self) -> np.ndarray:
-        """(n_parts, n_parts) covariance of person effects.
+        """(n_spans, n_spans) covariance of person effects.
 
         >>> float(PriorVariances(1.0, 0.0, 0.0, 0.5).covariance()[0, 0])
         1.5
         """
-        part = np.arange(N_PARTS)
-        hours_apart = np.abs(part[:, None] % 4 - part % 4)
-        same_week = part[:, None] // 4 == part // 4
-        kinds = (np.ones((N_PARTS, N_PARTS)), np.exp(-0.7 * hours_apart), same_week, np.eye(N_PARTS))
+        span = np.arange(N_SPANS)
+        apart = np.abs(span[:, None] % 6 - span % 6)
+        same_week = span[:, None] // 6 == span // 6
+        kinds = (np.ones((N_SPANS, N_SPANS)), np.exp(-0.4 * apart), same_week, same_week * np.exp(-0.8 * apart))
         return np.asarray(sum(v * kind for v, kind in zip(astuple(self), kinds, strict=True)))
 
 
@@ -68,39 +70,70 @@ def attenuate(variance: np.ndarray) -> np.ndarray:
     return np.asarray(1.0 / np.sqrt(1.0 + _MACKAY * variance), dtype="float32")
 
 
-def expect_failures(
-    logit: np.ndarray, variance: np.ndarray, n_failed: np.ndarray, variances: PriorVariances
-) -> np.ndarray:
-    """Log-odds of a dial before which ``n_failed`` planned dials will have failed, the person integrated out.
+@dataclass(frozen=True)
+class NeverReached:
+    """Customers whom no dial reaches, whatever the hour: the number is somebody else's, or dead.
 
-    A planned dial is only made if the earlier ones fail, and each failure tells that the person is harder to reach: the
-    filter's own step, with the mean share of the variance that two parts of the week have in common, since it is not
-    known here which parts those dials are in.
-
-    Parameters
+    Attributes
     ----------
-    logit, variance : array, same shape
-        Of the dial, person included, and the variance of the person effect.
-    n_failed : array
-        Of a shape that broadcasts to it.
-
-    Returns
-    -------
-    array
-        Log-odds, same shape as ``logit``.
-
-    Examples
-    --------
-    >>> apart = expect_failures(np.zeros(2), np.ones(2), np.array([0, 2]), PriorVariances())
-    >>> bool(apart[1] < apart[0])
-    True
+    share
+        Of all customers, before the first dial.
+    p_told
+        Chance that a dial to one of them is found out and noted as a wrong number.
     """
-    kappa = attenuate(variance)
-    if np.any(n_failed):
-        covariance = variances.covariance()
-        in_common = (covariance.sum() / np.trace(covariance) - 1) / (N_PARTS - 1)
-        logit = logit - n_failed * np.float32(in_common) * variance * kappa * expit(kappa * logit)
-    return np.asarray(kappa * logit)
+
+    share: float = 0.0
+    p_told: float = 0.0
+
+    def odds(self, history: History) -> np.ndarray:
+        """P(outcome | never reached) over P(outcome | not reached this time) of every sorted dial; (n,) float."""
+        return np.where(history.outcome == WRONG_NUMBER, _ODDS_TOLD, 1.0 - self.p_told)
+
+    def updated(self, chance: np.ndarray, p_reached: np.ndarray, n_failed: np.ndarray) -> np.ndarray:
+        """Chance of being never reached after more failed dials, each to be reached with ``p_reached``; all broadcast.
+
+        >>> round(float(NeverReached(0.1).updated(np.array(0.1), np.array(0.5), np.array(1))), 3)
+        0.182
+        """
+        gone = chance * ((1.0 - self.p_told) / (1.0 - p_reached)) ** n_failed
+        return np.asarray(gone / (gone + 1.0 - chance))
+
+
+def join_kinds(logit: np.ndarray, never: np.ndarray) -> np.ndarray:
+    """Log-odds of a contact from those of who can be reached and the chance that nobody can be; same shape.
+
+    >>> join_kinds(np.array([0.0]), np.array([0.5])).round(3).tolist()
+    [-1.099]
+    """
+    p = np.maximum((1.0 - never) * expit(logit), _LEAST_P)
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """What is believed of m customers, each at an instant.
+
+    Attributes
+    ----------
+    mean, variance : (m, n_spans) float32
+        Of the person effects of those who can be reached.
+    never : (m,) float32
+        Chance of being never reached.
+    faded : (m, n_half_lives, n_spans) float32
+        Faded failures, see ``models.contact.fatigue``.
+    seconds : (m,) int64
+        The instants.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    never: np.ndarray
+    faded: np.ndarray
+    seconds: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Beliefs":
+        """Those of chosen rows, any order, repeats allowed."""
+        return Beliefs(*(getattr(self, item.name)[rows] for item in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -110,10 +143,14 @@ class PersonStates:
     Attributes
     ----------
     mean_before, variance_before : (n,) float32
-        Of the dialled part just before the dial: what the next night would have believed.
-    mean_after, variance_after : (n, n_parts) float32
-        Of all parts just after it.
-    prior_variance : (n_parts,) float32
+        Of the dialled span just before the dial: what the next night would have believed.
+    never_before, never_after : (n,) float32
+        Chance that the customer is never reached, before and after it.
+    mean_after, variance_after : (n, n_spans) float32
+        Of all spans just after it.
+    prior_variance : (n_spans,) float32
+        Before anything is known.
+    prior_never
         Before anything is known.
     log_likelihood
         Of all dials, each given those before it; nats.
@@ -121,63 +158,38 @@ class PersonStates:
 
     mean_before: np.ndarray
     variance_before: np.ndarray
+    never_before: np.ndarray
     mean_after: np.ndarray
     variance_after: np.ndarray
+    never_after: np.ndarray
     prior_variance: np.ndarray
+    prior_never: float
     log_likelihood: float
 
-    def at(self, position: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of all parts at sorted positions of customers whose dials begin at ``first``; (m, parts).
+    def at(self, position: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and variance of all spans (m, spans), chance of never (m,), of customers whose dials begin at ``first``.
 
-        ``position`` is what :meth:`features.history.History.position` returns.
+        ``position`` (m,) is what :meth:`features.history.History.position` returns.
         """
         known = position > first
+        never = np.full(len(position), self.prior_never, dtype="float32")
         if len(self.mean_after) == 0:
-            empty = np.zeros((len(position), N_PARTS), dtype="float32")
-            return empty, empty + self.prior_variance
+            empty = np.zeros((len(position), N_SPANS), dtype="float32")
+            return empty, empty + self.prior_variance, never
         row = np.clip(position - 1, 0, None)
         mean = np.where(known[:, None], self.mean_after[row], np.float32(0.0))
-        return mean, np.where(known[:, None], self.variance_after[row], self.prior_variance)
+        variance = np.where(known[:, None], self.variance_after[row], self.prior_variance)
+        return mean, variance, np.where(known, self.never_after[row], never)
+
+    def never_at_last(self, history: History) -> np.ndarray:
+        """Chance of never after everything in the log, for each of its dials; (n,) float32."""
+        last = history.first[1:][history.customer_row] - 1
+        return np.asarray(self.never_after[last])
 
 
-def learn_variances(history: History, logit: np.ndarray, start: PriorVariances) -> tuple[PriorVariances, float]:
-    """The variances under which the log, dial by dial, was most likely (type II maximum likelihood).
-
-    Parameters
-    ----------
-    history, logit
-        As in :func:`filter_persons`.
-    start
-        Where the search begins.
-
-    Returns
-    -------
-    variances, shift
-        The shift (logits) goes to the overall rate: more variance pulls every probability towards a half, and without
-        it the search would rather keep the rate than find how persons differ.
-    """
-    every = max(len(history.first) // _MOST_SEARCH_CUSTOMERS, 1)
-    begin, end = history.first[:-1:every], history.first[1::every]
-    first = np.append(np.log(astuple(start)), 0.0)
-
-    def loss(at: np.ndarray) -> float:
-        prior = PriorVariances(*np.exp(at[:-1])).covariance()
-        # a weak pull to the start keeps a kind that the log says nothing about where it was
-        return 0.05 * float(np.sum((at - first) ** 2)) - float(
-            _run(history, logit + _SHIFT_SCALE * at[-1], prior, begin, end)[4]
-        )
-
-    def slope(at: np.ndarray) -> np.ndarray:
-        steps = _SEARCH_STEP * np.eye(len(at))
-        return np.array([loss(at + step) - loss(at - step) for step in steps]) / (2 * _SEARCH_STEP)
-
-    options = {"maxiter": _MOST_SEARCH_STEPS, "ftol": 1e-6}
-    bounds = [(-9.0, 2.0)] * (len(first) - 1) + [(-10.0, 10.0)]
-    found = minimize(loss, first, jac=slope, method="L-BFGS-B", bounds=bounds, options=options)
-    return PriorVariances(*map(float, np.exp(found.x[:-1]))), float(_SHIFT_SCALE * found.x[-1])
-
-
-def filter_persons(history: History, logit: np.ndarray, prior: np.ndarray) -> PersonStates:
+def filter_persons(
+    history: History, logit: np.ndarray, prior: np.ndarray, never: NeverReached = NeverReached()
+) -> PersonStates:
     """Run the filter over the whole log.
 
     Parameters
@@ -185,9 +197,11 @@ def filter_persons(history: History, logit: np.ndarray, prior: np.ndarray) -> Pe
     history
         The sorted log.
     logit : (n,) float
-        Of each sorted dial, without the person: what segment and slot say.
-    prior : (n_parts, n_parts)
+        Of each sorted dial, without the person: what segment, slot and fatigue say.
+    prior : (n_spans, n_spans)
         Covariance of person effects, squared logits.
+    never
+        The kind that no dial reaches; by default there is none.
 
     Returns
     -------
@@ -195,56 +209,166 @@ def filter_persons(history: History, logit: np.ndarray, prior: np.ndarray) -> Pe
 
     Examples
     --------
-    One customer who failed once is believed a little harder to reach, in every part of the week:
+    One customer who failed once is believed a little harder to reach, in every hour of the week:
 
     >>> import pandas as pd
     >>> from features.history import build_history
-    >>> log = pd.DataFrame({"customer_row": [0], "outcome": ["busy"], "part": [3],
+    >>> log = pd.DataFrame({"customer_row": [0], "outcome": ["busy"], "part": [3], "span": [4],
     ...     "attempted_at": pd.to_datetime(["2026-11-02 19:00"]).tz_localize("Asia/Tokyo")})
     >>> states = filter_persons(build_history(log, 1), np.array([-1.0]), PriorVariances().covariance())
     >>> bool((states.mean_after < 0).all())
     True
     """
-    before, before_variance, after, after_variance, total = _run(
-        history, logit, prior, history.first[:-1], history.first[1:]
+    first = history.first.astype("int64")
+    seen = (history.span, history.is_contact, never.odds(history), np.ascontiguousarray(logit, dtype="float64"))
+    laws = (np.ascontiguousarray(prior, dtype="float64"), never.share)
+    before, variance, never_before, after, variances, never_after, nats = _filter(first[:-1], first[1:], *seen, *laws)
+    return PersonStates(
+        mean_before=before,
+        variance_before=variance,
+        never_before=never_before,
+        mean_after=after,
+        variance_after=variances,
+        never_after=never_after,
+        prior_variance=np.diag(prior).astype("float32"),
+        prior_never=never.share,
+        log_likelihood=float(nats.sum()),
     )
-    return PersonStates(before, before_variance, after, after_variance, np.diag(prior).astype("float32"), float(total))
 
 
-def _run(history: History, logit: np.ndarray, prior: np.ndarray, begin: np.ndarray, end: np.ndarray) -> Any:
-    return _filter(
-        begin.astype("int64"),
-        end.astype("int64"),
-        history.part,
-        history.is_contact,
-        np.ascontiguousarray(logit, dtype="float64"),
-        np.ascontiguousarray(prior, dtype="float64"),
+def log_likelihood(
+    history: History, logit: np.ndarray, prior: np.ndarray, never: NeverReached, every: int = 1
+) -> float:
+    """Nats of all dials of every n-th customer, each given those before it; inputs as of :func:`filter_persons`."""
+    begin, end = history.first[:-1:every].astype("int64"), history.first[1::every].astype("int64")
+    seen = (history.span, history.is_contact, never.odds(history), np.ascontiguousarray(logit, dtype="float64"))
+    return float(_log_likelihoods(begin, end, *seen, np.ascontiguousarray(prior), never.share).sum())
+
+
+def advance_persons(
+    history: History,
+    logit: np.ndarray,
+    prior: np.ndarray,
+    never: NeverReached,
+    fatigue: np.ndarray,
+    start: Beliefs,
+    customer_rows: np.ndarray,
+    path: "FailedDials",
+) -> Beliefs:
+    """What will be believed once the dials of a path have failed too: the filter's own steps, and fatigue.
+
+    Parameters
+    ----------
+    history, logit, prior, never
+        As in :func:`filter_persons`.
+    fatigue : (N_WEIGHTS,)
+        Weights of :func:`models.contact.fatigue.fatigue_columns`.
+    start
+        Of m customers; only ``faded`` and ``seconds`` are read, the rest is filtered again from the log.
+    customer_rows : (m,) int
+    path
+        The dials that will have failed, m stretches of them.
+    """
+    first, known = history.first[customer_rows], history.position(customer_rows, start.seconds)
+    log = (history.span, history.is_contact, never.odds(history), logit.astype("float64"))
+    planned = (
+        path.part.astype("int8"),
+        path.span.astype("int8"),
+        path.seconds.astype("int64"),
+        path.logit.astype("float64"),
     )
+    half_lives = np.array(HALF_LIVES_DAYS) * 86_400.0
+    laws = (np.ascontiguousarray(prior, dtype="float64"), never.share, 1.0 - never.p_told, np.asarray(fatigue, float))
+    stretch = (path.begin.astype("int64"), path.end.astype("int64"))
+    return Beliefs(*_advance(first, known, *log, *stretch, *planned, *laws, start.faded, start.seconds, half_lives))
+
+
+@dataclass(frozen=True)
+class FailedDials:
+    """Dials taken to have failed: ``part``, ``span``, ``seconds``, ``logit`` (without person and fatigue), (k,) each.
+
+    ``begin`` and ``end`` (m,) are the stretch of them that belongs to each of m customers, oldest first.
+    """
+
+    part: np.ndarray
+    span: np.ndarray
+    seconds: np.ndarray
+    logit: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
 
 
 @numba.njit(cache=True)
-def _filter(begin, end, part, is_contact, logit, prior):  # type: ignore[no-untyped-def]
-    n_rows, n_parts = len(part), prior.shape[0]
-    mean_before = np.zeros(n_rows, np.float32)
-    variance_before = np.zeros(n_rows, np.float32)
-    mean_after = np.zeros((n_rows, n_parts), np.float32)
-    variance_after = np.zeros((n_rows, n_parts), np.float32)
-    log_likelihood = 0.0
-    for customer in range(len(begin)):
-        mean, cov = np.zeros(n_parts), prior.copy()
+def _learn(mean, cov, never, span, is_contact, odds, logit):  # type: ignore[no-untyped-def]
+    """One dial: changes ``mean`` and ``cov``, returns the new chance of never and the likelihood of what happened."""
+    kappa = 1.0 / np.sqrt(1.0 + _MACKAY * cov[span, span])
+    p = 1.0 / (1.0 + np.exp(-kappa * (logit + mean[span])))
+    slope = kappa * ((1.0 if is_contact else 0.0) - p)
+    curvature = kappa * kappa * p * (1.0 - p)
+    gain = cov[:, span].copy()
+    for i in range(len(mean)):
+        mean[i] += gain[i] * slope
+        for j in range(len(mean)):
+            cov[i, j] -= gain[i] * gain[j] * curvature
+    if is_contact:
+        return 0.0, (1.0 - never) * p
+    likelihood = (1.0 - never) * (1.0 - p) + never * odds
+    return never * odds / likelihood, likelihood
+
+
+@numba.njit(cache=True, parallel=True)
+def _filter(begin, end, span, is_contact, odds, logit, prior, share):  # type: ignore[no-untyped-def]
+    n_rows, n_spans = len(span), prior.shape[0]
+    mean_before, variance_before = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32)
+    never_before, never_after = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32)
+    mean_after = np.zeros((n_rows, n_spans), np.float32)
+    variance_after = np.zeros((n_rows, n_spans), np.float32)
+    log_likelihood = np.zeros(len(begin))
+    for customer in numba.prange(len(begin)):
+        mean, cov, never = np.zeros(n_spans), prior.copy(), share
         for row in range(begin[customer], end[customer]):
-            b = part[row]
-            mean_before[row], variance_before[row] = mean[b], cov[b, b]
-            kappa = 1.0 / np.sqrt(1.0 + _MACKAY * cov[b, b])
-            p = 1.0 / (1.0 + np.exp(-kappa * (logit[row] + mean[b])))
-            log_likelihood += np.log(p if is_contact[row] else 1.0 - p)
-            slope = kappa * ((1.0 if is_contact[row] else 0.0) - p)
-            curvature = kappa * kappa * p * (1.0 - p)
-            gain = cov[:, b].copy()
-            for i in range(n_parts):
-                mean[i] += gain[i] * slope
-                for j in range(n_parts):
-                    cov[i, j] -= gain[i] * gain[j] * curvature
-            for i in range(n_parts):
+            b = span[row]
+            mean_before[row], variance_before[row], never_before[row] = mean[b], cov[b, b], never
+            never, likelihood = _learn(mean, cov, never, b, is_contact[row], odds[row], logit[row])
+            log_likelihood[customer] += np.log(likelihood)
+            never_after[row] = never
+            for i in range(n_spans):
                 mean_after[row, i], variance_after[row, i] = mean[i], cov[i, i]
-    return mean_before, variance_before, mean_after, variance_after, log_likelihood
+    return mean_before, variance_before, never_before, mean_after, variance_after, never_after, log_likelihood
+
+
+@numba.njit(cache=True, parallel=True)
+def _log_likelihoods(begin, end, span, is_contact, odds, logit, prior, share):  # type: ignore[no-untyped-def]
+    log_likelihood = np.zeros(len(begin))
+    for customer in numba.prange(len(begin)):
+        mean, cov, never = np.zeros(prior.shape[0]), prior.copy(), share
+        for row in range(begin[customer], end[customer]):
+            never, likelihood = _learn(mean, cov, never, span[row], is_contact[row], odds[row], logit[row])
+            log_likelihood[customer] += np.log(likelihood)
+    return log_likelihood
+
+
+@numba.njit(cache=True, parallel=True)
+def _advance(  # type: ignore[no-untyped-def]
+    first, known, span, is_contact, odds, logit, begin, end, path_part, path_span, path_seconds, path_logit,
+    prior, share, odds_going_on, fatigue, start_faded, start_seconds, half_lives,
+):  # fmt: skip
+    n, n_spans, n_lives = len(first), prior.shape[0], len(half_lives)
+    means, variances = np.zeros((n, n_spans), np.float32), np.zeros((n, n_spans), np.float32)
+    nevers, faded, seconds = np.zeros(n, np.float32), start_faded.copy(), start_seconds.copy()
+    for q in numba.prange(n):
+        mean, cov, never = np.zeros(n_spans), prior.copy(), share
+        for row in range(first[q], known[q]):
+            never, _ = _learn(mean, cov, never, span[row], is_contact[row], odds[row], logit[row])
+        for row in range(begin[q], end[q]):
+            b, tired = path_part[row], 0.0
+            for h in range(n_lives):
+                faded[q, h] *= np.float32(0.5 ** ((path_seconds[row] - seconds[q]) / half_lives[h]))
+                tired += fatigue[h] * faded[q, h].sum() + fatigue[n_lives + h] * faded[q, h, b]
+            never, _ = _learn(mean, cov, never, path_span[row], False, odds_going_on, path_logit[row] + tired)
+            seconds[q] = path_seconds[row]
+            faded[q, :, b] += np.float32(1.0)
+        nevers[q] = never
+        for i in range(n_spans):
+            means[q, i], variances[q, i] = mean[i], cov[i, i]
+    return means, variances, nevers, faded, seconds

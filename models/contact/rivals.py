@@ -14,7 +14,7 @@ from models.contact.baseline import build_design, fit_logistic_regression, predi
 from models.contact.effects import slot_codes
 from models.contact.folds import Folds
 from models.contact.hierarchy import Hierarchy, codes_of_dials
-from models.contact.model import BASE, ContactModel, build_rows, gather_evidence
+from models.contact.model import BASE, ContactModel, build_rows, gather_evidence_of_dials
 from models.contact.segment_table import fit_segment_table
 
 RIVALS = ("overall rate", "segment table", "logistic regression", "person filter", "LightGBM")
@@ -85,7 +85,7 @@ def build_training_rows(
 ) -> Rows:
     """Rows of dials, sorted rows (m,) int of the log, each known up to a night zero to six days before it."""
     cutoff, n_between = cut_nights(log, rows, rng)
-    evidence = gather_evidence(hierarchy, log, log.history.customer_row[rows], cutoff, n_between)
+    evidence = gather_evidence_of_dials(hierarchy, log, rows, cutoff, n_between)
     slots = log.dials.take(rows)
     features = build_rows(evidence, slots, settings.attributes)
     return Rows(features, evidence.codes, slot_codes(slots), log.is_contact[rows])

@@ -9,8 +9,9 @@ from configs.settings import Settings
 from features.slots import SLOT_FEATURES
 from features.table import DialLog, build_dial_log, midnight_seconds
 from models.contact.effects import slot_codes
+from models.contact.fatigue import fade
 from models.contact.model import ContactModel, Evidence, build_rows, gather_evidence
-from models.contact.persons import expect_failures
+from models.contact.persons import FailedDials
 from models.contact.scoring import CompiledForest, compile_forest
 
 _BLOCK = 4096
@@ -29,10 +30,11 @@ class Scorer:
         self.evidence = evidence
         self._customers = self.evidence.customer_columns(model.attributes)
         self._between = model.customer_features.index("n_dialled_between")
-        self._part_of_slot = slots["part"].to_numpy("int64")
+        self._part_of_slot, self._span_of_slot = (slots[name].to_numpy("int64") for name in ("part", "span"))
         self._parts = [(part, self._part_columns(part)) for part in np.unique(self._part_of_slot)]
         self._forests = {part: self._compile(part) for part, _ in self._parts}
         self._spread = _spread_tables(model, slots)
+        self._faded_slots = fade(evidence.cutoff_seconds[:1], slots["seconds"].to_numpy()).astype("float32")
 
     def __call__(self, customer_rows: np.ndarray, n_earlier: int | np.ndarray = 0) -> np.ndarray:
         """P(keyman contact) of one dial per customer × slot.
@@ -60,9 +62,10 @@ class Scorer:
         logits = np.zeros((len(rows), len(self.slots)), dtype="float32")
         for key, values in self._spread.items():
             logits += values[self.evidence.codes[key][rows]]
-        logits += self.evidence.mean[rows][:, self._part_of_slot]
-        variance = self.evidence.variance[rows][:, self._part_of_slot]
-        logits = expect_failures(logits, variance, n_earlier[:, None], self.model.hierarchy.variances)
+        beliefs = self.evidence.beliefs.take(rows)
+        logits += beliefs.mean[:, self._span_of_slot] + self._fatigue(beliefs.faded)
+        variance, never = beliefs.variance[:, self._span_of_slot], beliefs.never[:, None]
+        logits = self.model.hierarchy.join(logits, variance, never, n_earlier[:, None])
         customers = self._customers[rows]
         customers[:, self._between] = n_earlier
         for part, columns in self._parts:
@@ -70,6 +73,43 @@ class Scorer:
             self._forests[part].add_to(logits, np.flatnonzero(self._part_of_slot == part), features)
         calibration = self.model.calibration
         return calibration.apply(logits)
+
+    def score_series(self, customer_rows: np.ndarray, slot_rows: np.ndarray) -> np.ndarray:
+        """P(keyman contact) of planned dials, each given that the customer's earlier ones among them have failed.
+
+        Unlike a call with ``n_earlier``, what the earlier dials teach depends on the slots they stand in.
+
+        Parameters
+        ----------
+        customer_rows, slot_rows : (m,) int
+            The dials, in any order; at most one per customer and slot.
+
+        Returns
+        -------
+        (m,) float32
+        """
+        order = np.lexsort((slot_rows, customer_rows))
+        rows, slots = customer_rows[order], self.slots.take(slot_rows[order])
+        position = np.arange(len(rows))
+        is_first = np.append(True, rows[1:] != rows[:-1])[: len(rows)]
+        begin = np.maximum.accumulate(np.where(is_first, position, 0))
+        evidence, hierarchy = self.evidence.take(rows), self.model.hierarchy
+        tables = hierarchy.table_logit(evidence.codes, slot_codes(slots))
+        part, span, seconds = (slots[name].to_numpy() for name in ("part", "span", "seconds"))
+        path = FailedDials(part, span, seconds, tables, begin, position)
+        p = np.empty(len(rows), dtype="float32")
+        p[order] = self.model.predict_rows(build_rows(evidence.after(path), slots, self.model.attributes))
+        return p
+
+    def _fatigue(self, faded: np.ndarray) -> np.ndarray:
+        """Logits that earlier failures cost in each slot; (m, n_slots) float32."""
+        weights = np.array(self.model.hierarchy.fatigue, dtype="float32")
+        n_lives = faded.shape[1]
+        worn = np.zeros((len(faded), len(self.slots)), dtype="float32")
+        for h in range(n_lives):
+            by_part = weights[h] * faded[:, h].sum(axis=1)[:, None] + weights[n_lives + h] * faded[:, h]
+            worn += by_part[:, self._part_of_slot] * self._faded_slots[:, h]
+        return worn
 
     def _part_columns(self, part: int) -> np.ndarray:
         return self.evidence.part_columns(np.full(len(self.evidence.customer_rows), part))

@@ -21,14 +21,13 @@ from models.contact.encoding import build_encoding
 from models.contact.trust import Trust
 from models.planning.eligibility import Eligibility
 from models.planning.rules import RulePack
-from models.planning.schedule import Scorer, build_call_plan
+from models.planning.schedule import Scorer, build_call_plan, score_dials
 
 PARTS_OF_GAIN = ("timing", "list", "staffing", "total")
 MOST_CUSTOMERS = 30_000
 """Customers on whom gains are measured; of more, a random sample, with places in proportion."""
 
 _PAST_DAYS = 56
-_DEEPEST = 4
 _SOME = 1e-9  # weight of a customer whose segment was never dialled in the slot: taken last
 
 
@@ -281,31 +280,20 @@ class _Layout:
     def __init__(self, scorer: Scorer, eligibility: Eligibility) -> None:
         self._scorer = scorer
         self._rows = eligibility.eligible_rows
-        self._logits: list[np.ndarray] = []
-        self._usual = self._at_depth(0).mean(axis=1)
+        self._usual = logit(scorer(self._rows, 0)).mean(axis=1)
 
     def __call__(self, draws: list[tuple[np.ndarray, np.ndarray]]) -> _Way:
         n_customers = len(self._rows)
+        p = np.concatenate([score_dials(self._scorer, self._rows[rows], slot_rows) for rows, slot_rows in draws])
         series = np.concatenate([rows + k * n_customers for k, (rows, _) in enumerate(draws)])
-        slot = np.concatenate([slot_rows for _, slot_rows in draws])
-        order = np.lexsort((slot, series))
-        series, slot = series[order], slot[order]
+        order = np.lexsort((np.concatenate([slot_rows for _, slot_rows in draws]), series))
+        series = series[order]
         begins = np.append(True, series[1:] != series[:-1])[: len(series)]
         position = np.arange(len(series))
         n_earlier = position - np.maximum.accumulate(np.where(begins, position, 0))
         customer = series % max(n_customers, 1)
-        own = np.empty(len(series))
-        for depth in range(int(n_earlier.max(initial=-1)) + 1):
-            at = n_earlier == depth
-            own[at] = self._at_depth(depth)[customer[at], slot[at]]
         usual = self._usual[customer].astype("float64")
-        return _Way(usual, own - usual, n_earlier, customer, series)
-
-    def _at_depth(self, depth: int) -> np.ndarray:
-        """Log-odds after ``depth`` failed dials; beyond the deepest kept, the deepest."""
-        while len(self._logits) <= min(depth, _DEEPEST):
-            self._logits.append(logit(self._scorer(self._rows, len(self._logits))))
-        return self._logits[min(depth, _DEEPEST)]
+        return _Way(usual, logit(p[order].astype("float64")) - usual, n_earlier, customer, series)
 
 
 def _ratios(ways: dict[str, _Way], slopes: np.ndarray, weight: np.ndarray) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,20 @@ from models.planning.rules import RulePack, name_packs
 from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
 
 Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
+
+
+@runtime_checkable
+class SeriesScorer(Protocol):
+    """A scorer that also knows what each dial of a known series is worth (``models.contact.scorer.Scorer`` is one)."""
+
+    def __call__(self, customer_rows: IntArray, n_earlier: int) -> npt.NDArray[np.float32]:
+        """P(keyman contact) in every slot after ``n_earlier`` failed dials, wherever those stood; (m, n_slots)."""
+        ...
+
+    def score_series(self, customer_rows: IntArray, slot_rows: IntArray) -> npt.NDArray[np.float32]:
+        """P(keyman contact) of each planned dial given that the customer's earlier ones have failed; (m,)."""
+        ...
+
 
 DEEPEST = 10  # most dials of one series that are weighed against other customers
 CHUNK = 20_000  # customers scored at a time where only a sum or a few slots are kept
@@ -92,7 +107,9 @@ def build_call_plan(
     dials = _list_dials(board, demand, eligibility, tables)
     objective = sum_worth(board, demand)
     stop_rate = _rate_of_stops(tables)
-    dials = _add_chances(dials, scorer, stop_rate)
+    dials = _add_chances(
+        dials, score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy()), stop_rate
+    )
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs))
     return CallPlan(
         dials=dials.drop(columns=["eligible_row", "n_earlier"]),
@@ -252,19 +269,35 @@ def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: 
     )
 
 
-def _add_chances(dials: pd.DataFrame, scorer: Scorer, stop_rate: float) -> pd.DataFrame:
-    """p_keyman of later dials scored as such, and the chance that each dial is still to be made."""
-    p_keyman = dials["p_keyman"].to_numpy(copy=True)
-    n_earlier = dials["n_earlier"].to_numpy()
-    for depth in range(1, int(n_earlier.max(initial=0)) + 1):
-        at_depth = np.flatnonzero(n_earlier == depth)
+def score_dials(scorer: Scorer, customer_rows: IntArray, slot_rows: IntArray) -> npt.NDArray[np.float32]:
+    """P(keyman contact) of planned dials, each given that the customer's earlier ones among them have failed; (m,).
+
+    A :class:`SeriesScorer` is asked for the very series; any other scorer for a dial after as many failures.
+
+    Examples
+    --------
+    >>> fading = lambda rows, n_earlier: np.full((len(rows), 2), 0.5 / (1 + n_earlier), dtype="float32")
+    >>> score_dials(fading, np.array([4, 4]), np.array([1, 0])).tolist()
+    [0.25, 0.5]
+    """
+    if isinstance(scorer, SeriesScorer):
+        return scorer.score_series(customer_rows, slot_rows)
+    order = np.lexsort((slot_rows, customer_rows))
+    nth = pd.Series(customer_rows[order]).groupby(customer_rows[order]).cumcount().to_numpy()
+    p: npt.NDArray[np.float32] = np.zeros(len(order), dtype=np.float32)
+    for depth in range(int(nth.max(initial=-1)) + 1):
+        at_depth = order[nth == depth]
         for first in range(0, len(at_depth), CHUNK):
             part = at_depth[first : first + CHUNK]
-            scored = scorer(dials["customer_row"].to_numpy()[part], depth)
-            p_keyman[part] = scored[np.arange(len(part)), dials["slot_row"].to_numpy()[part]]
+            p[part] = scorer(customer_rows[part], depth)[np.arange(len(part)), slot_rows[part]]
+    return p
+
+
+def _add_chances(dials: pd.DataFrame, p_keyman: npt.NDArray[np.float32], stop_rate: float) -> pd.DataFrame:
+    """The chance that each dial is still to be made, beside its p_keyman."""
     goes_on = pd.Series(np.clip(1.0 - p_keyman.astype(float) - stop_rate, 0, 1))
     reached = goes_on.groupby(dials["eligible_row"].to_numpy()).cumprod().to_numpy()
-    survival = np.where(n_earlier == 0, 1.0, np.append(1.0, reached[:-1])[: len(reached)])
+    survival = np.where(dials["n_earlier"].to_numpy() == 0, 1.0, np.append(1.0, reached[:-1])[: len(reached)])
     return dials.assign(p_keyman=p_keyman, survival=survival)
 
 

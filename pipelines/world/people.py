@@ -21,14 +21,17 @@ class People:
     """True persons, one entry per customer row; effects in logits, rates in [0, 1].
 
     ``age`` years · ``gender`` index of ``GENDERS`` · ``region`` index of ``PREFECTURES`` · ``rhythm`` index of
-    ``RHYTHMS`` · ``level`` (n,) · ``part_effects`` (n, 6) · ``has_wrong_number`` · ``third_party_rate`` ·
-    ``voicemail_rate`` · ``refusal_rate`` · ``list_heat`` (n,) how eagerly the centre works that part of its list.
+    ``RHYTHMS`` · ``rhythm_shares`` (n, 6) and ``segment_level`` (n,) what the segment says of rhythm and level ·
+    ``level`` (n,) · ``part_effects`` (n, 6) · ``has_wrong_number`` · ``third_party_rate`` · ``voicemail_rate`` ·
+    ``refusal_rate`` · ``list_heat`` (n,) how eagerly the centre works that part of its list.
     """
 
     age: NDArray[np.int16]
     gender: NDArray[np.int8]
     region: NDArray[np.int8]
     rhythm: NDArray[np.int8]
+    rhythm_shares: NDArray[np.float32]
+    segment_level: NDArray[np.float32]
     level: NDArray[np.float32]
     part_effects: NDArray[np.float32]
     has_wrong_number: NDArray[np.bool_]
@@ -52,17 +55,19 @@ def draw_people(n_customers: int, sizes: Sizes, rng: np.random.Generator) -> Peo
     tilt = np.exp(0.35 * rng.standard_normal((len(PREFECTURES), len(RHYTHMS))))
     shares = rhythm_shares(age, gender, region, tilt, sizes)
     region_effects = sizes.region_sd * rng.standard_normal(len(PREFECTURES))
-    level = (
+    segment_level = (
         np.asarray(sizes.age_effects)[np.digitize(age, _LEVEL_AGES)]
         + np.asarray(sizes.gender_effects)[gender]
         + region_effects[region]
-        + sizes.level_sd * rng.standard_normal(n)
     )
+    level = segment_level + sizes.level_sd * rng.standard_normal(n)
     return People(
         age=age,
         gender=gender,
         region=region,
         rhythm=(shares.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, len(RHYTHMS) - 1).astype(np.int8),
+        rhythm_shares=shares.astype(np.float32),
+        segment_level=segment_level.astype(np.float32),
         level=level.astype(np.float32),
         part_effects=(sizes.part_sd * rng.standard_normal((n, len(PARTS)))).astype(np.float32),
         has_wrong_number=rng.random(n) < sizes.wrong_number_share,
