@@ -55,7 +55,7 @@ def judge_challenger(
     >>> rivals = pd.DataFrame({"rival": ["LightGBM"], "fold": ["forward"], "calibration_error": [0.006]})
     >>> leads = pd.DataFrame({"against": ["champion"], "saved": [0.004], "low": [0.001], "high": [0.007]})
     >>> print(judge_challenger(rivals, leads, 0.05, "12").sentence)
-    passed: log loss 0.0040 nats a dial better than the champion, version 12
+    passed: log loss 0.0040 nats a dial better than champion version 12
     (90 % interval 0.0010 to 0.0070), calibration error 0.006
     """
     if objections:
@@ -65,7 +65,7 @@ def judge_challenger(
     own = rivals[(rivals["rival"] == RIVALS[-1]) & (rivals["fold"] == "forward")]
     if own.empty or against not in measured.index:
         return Verdict(False, "no dials in the forward fold to judge it on")
-    whom = f"the champion, version {champion}" if against == CHAMPION else f"the {against}"
+    whom = f"champion version {champion}" if against == CHAMPION else f"the {against}"
     saved, low, high = (float(measured[column][against]) for column in ("saved", "low", "high"))
     error = float(own["calibration_error"].iloc[0])
     numbers = f"(90 % interval {low:.4f} to {high:.4f}), calibration error {error:.3f}"

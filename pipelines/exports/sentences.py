@@ -144,6 +144,7 @@ def build_gain_remarks(gains: dict[str, dict[str, Any]]) -> list[str]:
 def build_winner(rivals: pd.DataFrame, fold: str, leads: pd.DataFrame | None = None) -> str:
     """Say which rival predicts a fold best by log loss, and how far ahead of the next and of the overall rate.
 
+    A rival that beats the contact model is told with its lead over that.
     ``leads`` (see ``models.contact.leads``) gives the 90 % intervals of the forward fold; a lead whose interval holds
     zero is said to be no more than noise.
     """
@@ -158,9 +159,10 @@ def build_winner(rivals: pd.DataFrame, fold: str, leads: pd.DataFrame | None = N
     known = leads if leads is not None and fold == "forward" else pd.DataFrame(columns=["against"])
     following = others.iloc[0]
     said += f", {_spell_lead(best, following, known)}"
-    overall = others[others["rival"] == "overall rate"]
-    if not overall.empty and following["rival"] != "overall rate":
-        said += f" and {_spell_lead(best, overall.iloc[0], known)}"
+    asked = RIVALS[0] if best["rival"] == RIVALS[-1] else RIVALS[-1]
+    second = others[others["rival"] == asked]
+    if not second.empty and following["rival"] != asked:
+        said += f" and {_spell_lead(best, second.iloc[0], known)}"
     return f"{said}."
 
 
