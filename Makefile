@@ -17,7 +17,7 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly tune schedule prefect mlflow test lint type check bench docs clean
+.PHONY: help install demo sample train plan nightly tune compare rollback schedule prefect mlflow test lint type check bench docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,14 @@ nightly: $(READY) ## run the whole night: SOURCE to OUT
 tune: $(READY) ## search better model settings on SOURCE (TRIALS); the next nights use them
 	$(call need,SOURCE)
 	$(BIN)/kakedoki tune --source "$(SOURCE)" --trials $(TRIALS) $(run_date) $(config)
+
+compare: $(READY) ## show the models of SOURCE side by side, and the nights (NIGHTS)
+	$(call need,SOURCE)
+	$(BIN)/kakedoki compare --source "$(SOURCE)" $(if $(NIGHTS),--nights $(NIGHTS)) $(config)
+
+rollback: $(READY) ## make the champion before the present one of SOURCE champion again, or version TO
+	$(call need,SOURCE)
+	$(BIN)/kakedoki rollback --source "$(SOURCE)" $(if $(TO),--to $(TO)) $(config)
 
 schedule: $(READY) ## run the night on SOURCE into OUT every night (CRON)
 	$(call need,SOURCE OUT)

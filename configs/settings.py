@@ -49,6 +49,9 @@ class ModelSettings(_Frozen):
     test_days: int = Field(7, ge=1, description="length of the forward fold that judges the rivals")
     gap_days: int = Field(1, ge=0, description="days left out between training and the forward fold")
     unseen_share: float = Field(0.1, gt=0, lt=1, description="share of customers held out as never seen")
+    max_calibration_error: float = Field(
+        0.05, gt=0, description="mean gap between predicted and true rate above which a model may not become champion"
+    )
     min_rows: int = Field(500, ge=1, description="fewest dials a model may be fitted on")
     min_contacts: int = Field(30, ge=1, description="fewest contacts a model may be fitted on")
 

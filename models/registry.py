@@ -1,8 +1,9 @@
 """Where models are kept: the only place that talks to MLflow.
 
 A night's model is registered under the name of its source, because a champion belongs to the centre it learned from.
-The alias ``challenger`` is always the newest version, ``champion`` the newest that passed the gate. A champion carries
-the tag ``previous_champion``, so that it can be taken back.
+The alias ``challenger`` is always the newest version, ``champion`` the one that goes to work. A champion carries the
+tag ``previous_champion``, so that it can be taken back. Beside every model lie its twin that has not seen the forward
+fold and the fingerprint of its log, by which later nights are judged (``models.contact.gate``).
 """
 
 import hashlib
@@ -19,18 +20,23 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from mlflow.entities.model_registry import ModelVersion as KeptVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models.signature import ModelSignature
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
+from configs.errors import NoModelError, UsageError
 from models.contact.fitting import FittedNight
+from models.contact.gate import Verdict
+from models.contact.leads import read_leads
+from models.contact.metrics import read_measures
 from models.contact.model import BASE, ContactModel
+from models.contact.past import Past
+from models.contact.pictures import draw_pictures
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-MAX_CALIBRATION_ERROR = 0.05
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_PREVIOUS, _TAKEN_BACK = "previous_champion", "taken_back"
 _REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn")
 
 
@@ -65,18 +71,62 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that goes to work, and the version it was registered under."""
+    """The model that goes to work, and what tonight's is held against.
+
+    Attributes
+    ----------
+    held_out
+        Its twin that has not learned from its own forward fold.
+    run_date
+        Of the night that fitted it, ISO 8601; "" if nobody said.
+    past, past_version
+        Fingerprint of the newest log that was sound while it was champion, and the version that brought it.
+    """
 
     model: ContactModel
+    held_out: ContactModel
     name: str
     version: str
+    run_date: str
+    past: Past
+    past_version: str
+
+
+@dataclass(frozen=True)
+class LoggedNight:
+    """What the store knows of one night.
+
+    Attributes
+    ----------
+    rivals
+        rival · fold · the measures of ``models.contact.metrics.judge``.
+    leads
+        ``models.contact.leads.LEAD_COLUMNS``.
+    """
+
+    version: str
+    run_date: str
+    is_champion: bool
+    verdict: str
+    rivals: pd.DataFrame
+    leads: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A champion taken back: from which version to which, and what the gate had said of the one that it is now."""
+
+    name: str
+    left: str | None
+    champion: str
+    verdict: str
 
 
 class _RowPredictor(PythonModel):
     """Lets MLflow's own loader predict: rows of the model's features in, P(keyman contact) out."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        self.model = ContactModel.from_json(Path(context.artifacts["model"]).read_text(encoding="utf-8"))
+        self.model = ContactModel.from_json(Path(context.artifacts["contact_model"]).read_text(encoding="utf-8"))
 
     def predict(
         self,
@@ -96,35 +146,18 @@ def name_model(source: str) -> str:
     return f"kakedoki-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
 
 
-def judge_challenger(fitted: FittedNight) -> tuple[bool, str]:
-    """Decide whether a model may become champion: better than the overall rate on days it has not seen, and honest.
-
-    Returns
-    -------
-    (passes, verdict)
-        The verdict is a sentence with the numbers: log loss in nats a dial, calibration error as a share of dials.
-    """
-    forward = fitted.rivals[fitted.rivals["fold"] == "forward"].set_index("rival")
-    losses, errors = forward["log_loss"].to_dict(), forward["calibration_error"].to_dict()
-    if "LightGBM" not in losses:
-        return False, "no dials in the forward fold to judge it on"
-    own, overall, error = losses["LightGBM"], losses["overall rate"], errors["LightGBM"]
-    numbers = f"log loss {own:.4f} against {overall:.4f} of the overall rate, calibration error {error:.3f}"
-    if not own < overall:
-        return False, f"no better than the overall rate: {numbers}"
-    if not error < MAX_CALIBRATION_ERROR:
-        return False, f"badly calibrated (limit {MAX_CALIBRATION_ERROR}): {numbers}"
-    return True, f"passed: {numbers}"
-
-
 def log_night(
     store: ModelStore,
     name: str,
     fitted: FittedNight,
+    past: Past,
+    verdict: Verdict,
     heat_map: pd.DataFrame,
     facts: Mapping[str, str | int | float],
 ) -> ModelVersion:
-    """Log a fitted night and register its model as challenger, and as champion if it passes the gate.
+    """Log a fitted night and register its model as challenger, and as champion if it passed the gate.
+
+    A champion that stays remembers tonight's past if that is sound, so that tomorrow's log is held against the newest.
 
     Parameters
     ----------
@@ -138,23 +171,27 @@ def log_night(
     OSError
         The store cannot be reached or refuses.
     """
-    passes, verdict = judge_challenger(fitted)
-    run_name = f"{facts.get('run_date', 'night')} {name}"
-    with _talking_to(store) as client, mlflow.start_run(run_name=run_name) as run:
+    run_date = str(facts.get("run_date", ""))
+    with _talking_to(store) as client, mlflow.start_run(run_name=f"{run_date or 'night'} {name}") as run:
         mlflow.log_params({**fitted.params, **facts})
         mlflow.log_metrics(fitted.metrics)
         mlflow.log_table(fitted.rivals, "rivals.json")
         mlflow.log_table(fitted.calibration, "calibration.json")
-        for file, figure in _draw_figures(fitted, heat_map).items():
+        for file, figure in draw_pictures(fitted, heat_map).items():
             mlflow.log_figure(figure, file)
-        number = _register(client, name, fitted.model, run.info.run_id)
+        number = _register(client, name, fitted, past, run.info.run_id)
+        champion = _find_version(client, name)
+        tags = {"verdict": verdict.sentence, "run_date": run_date, "past_version": number}
+        mlflow.set_tags({"model": name, "version": number, "passed": str(verdict.passes), "verdict": verdict.sentence})
+        for key, value in tags.items():
+            client.set_model_version_tag(name, number, key, value)
         client.set_registered_model_alias(name, CHALLENGER, number)
-        client.set_model_version_tag(name, number, "verdict", verdict)
-        if passes:
-            previous = _find_version(client, name)
-            client.set_model_version_tag(name, number, "previous_champion", previous or "none")
+        if verdict.passes:
+            client.set_model_version_tag(name, number, _PREVIOUS, champion or "none")
             client.set_registered_model_alias(name, CHAMPION, number)
-    return ModelVersion(name, number, passes, verdict)
+        elif champion is not None and verdict.is_past_sound:
+            client.set_model_version_tag(name, champion, "past_version", number)
+    return ModelVersion(name, number, verdict.passes, verdict.sentence)
 
 
 def read_champion(store: ModelStore, name: str) -> Champion | None:
@@ -164,14 +201,77 @@ def read_champion(store: ModelStore, name: str) -> Champion | None:
     ------
     OSError
         The store cannot be reached, or has lost the champion's file.
+    NoModelError
+        The champion was written by a kakedoki whose models this one cannot read.
     """
-    with _talking_to(store) as client:
+    with _talking_to(store) as client, tempfile.TemporaryDirectory() as folder:
         number = _find_version(client, name)
         if number is None:
             return None
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}"))
-        (file,) = folder.glob("artifacts/*.json")
-        return Champion(ContactModel.from_json(file.read_text(encoding="utf-8")), name, number)
+        tags = client.get_model_version(name, number).tags
+        past_version = tags.get("past_version", number)
+        files = _download(name, number, Path(folder, "champion"))
+        its_past = files if past_version == number else _download(name, past_version, Path(folder, "past"))
+        try:
+            model, held_out = (ContactModel.from_json(files[file]) for file in ("contact_model", "held_out"))
+            past = Past.from_json(its_past["past"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise NoModelError(
+                f"the champion, {name} version {number}, was written by another kakedoki and cannot be read: "
+                "run kakedoki train or nightly"
+            ) from error
+        return Champion(model, held_out, name, number, tags.get("run_date", ""), past, past_version)
+
+
+def read_nights(store: ModelStore, name: str, n_nights: int) -> list[LoggedNight]:
+    """Read the newest nights of a source, newest first.
+
+    Raises
+    ------
+    OSError
+        The store cannot be reached.
+    """
+    with _talking_to(store) as client:
+        champion = _find_version(client, name)
+        newest = client.search_model_versions(f"name = '{name}'", n_nights, order_by=["version_number DESC"])
+        return [_read_night(client, kept, champion) for kept in newest]
+
+
+def roll_back(store: ModelStore, name: str, to: str | None = None) -> Rollback:
+    """Make an earlier version champion again: the one that the champion replaced, or the version that is named.
+
+    Raises
+    ------
+    NoModelError
+        The source has no champion, and no version was named.
+    UsageError
+        There is no such version, or the champion is the first that this source has had.
+    OSError
+        The store cannot be reached.
+    """
+    with _talking_to(store) as client:
+        versions = {str(kept.version): kept.tags for kept in client.search_model_versions(f"name = '{name}'")}
+        champion = _find_version(client, name)
+        if champion is None and (to is None or not versions):
+            raise NoModelError(
+                f"model {name}: no version of this source is champion: run kakedoki train or nightly first"
+            )
+        target = to or versions[str(champion)].get(_PREVIOUS, "none")
+        known = ", ".join(sorted(versions, key=int))
+        if target == "none":
+            raise UsageError(
+                f"model {name}: version {champion} is the first champion: name another with --to (there are {known})"
+            )
+        if target not in versions:
+            raise UsageError(f"--to {target}: model {name} has no such version, it has {known}")
+        if champion is not None and champion != target:
+            client.set_model_version_tag(name, champion, _TAKEN_BACK, "true")
+        if _PREVIOUS not in versions[target]:
+            client.set_model_version_tag(name, target, _PREVIOUS, champion or "none")
+        if _TAKEN_BACK in versions[target]:
+            client.delete_model_version_tag(name, target, _TAKEN_BACK)
+        client.set_registered_model_alias(name, CHAMPION, target)
+        return Rollback(name, champion, target, versions[target].get("verdict", ""))
 
 
 @contextmanager
@@ -204,16 +304,33 @@ def _find_version(client: mlflow.MlflowClient, name: str) -> str | None:
         raise
 
 
-def _register(client: mlflow.MlflowClient, name: str, model: ContactModel, run_id: str) -> str:
+def _read_night(client: mlflow.MlflowClient, kept: KeptVersion, champion: str | None) -> LoggedNight:
+    number = str(kept.version)
+    metrics = client.get_run(str(kept.run_id)).data.metrics
+    taken_back = "taken back; it had " if _TAKEN_BACK in kept.tags else ""
+    return LoggedNight(
+        number,
+        kept.tags.get("run_date", ""),
+        number == champion,
+        taken_back + kept.tags.get("verdict", ""),
+        read_measures(metrics),
+        read_leads(metrics),
+    )
+
+
+def _register(client: mlflow.MlflowClient, name: str, fitted: FittedNight, past: Past, run_id: str) -> str:
+    model = fitted.model
     columns: list[ColSpec | TensorSpec] = [ColSpec("float", feature) for feature in (*model.feature_names, BASE)]
+    kept = {"contact_model": model.to_json(), "held_out": fitted.held_out.to_json(), "past": past.to_json()}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it asks for an input example, which takes seconds
-        file = Path(folder, "contact_model.json")
-        file.write_text(model.to_json(), encoding="utf-8")
+        files = {key: Path(folder, f"{key}.json") for key in kept}
+        for key, file in files.items():
+            file.write_text(kept[key], encoding="utf-8")
         logged = mlflow.pyfunc.log_model(
             name="contact_model",
             python_model=_RowPredictor(),
-            artifacts={"model": str(file)},
+            artifacts={key: str(file) for key, file in files.items()},
             signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
             pip_requirements=[f"{package}=={version(package)}" for package in _REQUIREMENTS],
         )
@@ -222,41 +339,8 @@ def _register(client: mlflow.MlflowClient, name: str, model: ContactModel, run_i
     return str(client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version)
 
 
-def _draw_figures(fitted: FittedNight, heat_map: pd.DataFrame) -> dict[str, Figure]:
-    return {
-        "reliability.png": _draw_reliability(fitted.calibration),
-        "heat_map.png": _draw_heat_map(heat_map),
-        "importance.png": _draw_importance(fitted.importance),
-    }
-
-
-def _draw_reliability(calibration: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    top = float(np.nanmax([calibration["p_mean"].max(), calibration["contact_rate"].max(), 0.01]))
-    axes.plot([0, top], [0, top], color="0.7", linestyle="--")
-    for fold, bins in calibration.groupby("fold"):
-        axes.plot(bins["p_mean"], bins["contact_rate"], marker="o", label=str(fold))
-    axes.set(xlabel="predicted", ylabel="contact rate seen", title="Reliability")
-    axes.legend()
-    return figure
-
-
-def _draw_heat_map(heat_map: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(8, 3.5), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(heat_map.to_numpy(dtype=float), aspect="auto", cmap="viridis")
-    axes.set_yticks(range(len(heat_map)), [WEEKDAYS[int(day)] for day in heat_map.index])
-    axes.set_xticks(range(heat_map.shape[1]), [str(hour) for hour in heat_map.columns])
-    axes.set(xlabel="hour", title="Mean p_keyman of the listed customers")
-    figure.colorbar(image)
-    return figure
-
-
-def _draw_importance(importance: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.subplots()
-    shown = importance.head(15).iloc[::-1]
-    axes.barh(shown["feature"], shown["gain_share"])
-    axes.set(xlabel="share of gain", title="Importance")
-    return figure
+def _download(name: str, number: str, folder: Path) -> dict[str, str]:
+    """Text of every JSON file of a version, by its name without the ending."""
+    folder.mkdir()
+    held = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(folder)))
+    return {file.stem: file.read_text(encoding="utf-8") for file in held.glob("artifacts/*.json")}

@@ -132,7 +132,18 @@ def plan(
 
 
 @app.command()
-def train(source: Source, run_date: RunDate = None, config: Config = None) -> None:
+def train(
+    source: Source,
+    run_date: RunDate = None,
+    config: Config = None,
+    accept_changed_past: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-past",
+            help="The log's past was changed on purpose (a new code map): judge it all the same.",
+        ),
+    ] = False,
+) -> None:
     """Fit, judge and register a model, without planning.
 
     Example: kakedoki train --source data --run-date 2026-11-02
@@ -142,7 +153,42 @@ def train(source: Source, run_date: RunDate = None, config: Config = None) -> No
         from pipelines.summary import tell_model
         from pipelines.train import train as flow
 
-        tell_model(run_flow(flow, source, _date_of(run_date, config), _names(config)))
+        tell_model(run_flow(flow, source, _date_of(run_date, config), _names(config), accept_changed_past))
+
+
+@app.command()
+def compare(
+    source: Source,
+    nights: Annotated[int, typer.Option(min=1, max=1000, help="How many nights to show, newest first.")] = 14,
+    config: Config = None,
+) -> None:
+    """Show all models of the newest night side by side, nights against each other, and who won by how much.
+
+    Example: kakedoki compare --source data --nights 14
+    """
+    with _running("compare"):
+        from pipelines.champions import compare_nights, tell_comparison
+
+        tell_comparison(compare_nights(source, _date_of(None, config), nights, config or []))
+
+
+@app.command()
+def rollback(
+    source: Source,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Version to make champion.", show_default="the champion's predecessor"),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Take the champion back to the one before it, or to a version; the next challenger has to beat that one.
+
+    Example: kakedoki rollback --source data
+    """
+    with _running("rollback", needs_lock=True):
+        from pipelines.champions import take_back, tell_rollback
+
+        tell_rollback(take_back(source, _date_of(None, config), to, config or []))
 
 
 @app.command()

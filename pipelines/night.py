@@ -31,7 +31,13 @@ class Night:
     stages
         One entry per stage: stage · seconds · peak_mb.
     fitted
-        None when the champion of an earlier night was used (``model_name`` and ``model_version`` say which).
+        Tonight's fit, whether it made the plan or not; None when nothing was fitted.
+    model_name, model_version
+        Of the model that made the plan.
+    challenger
+        Version of tonight's fit when the champion of an earlier night made the plan; None when tonight's did.
+    verdict
+        What the gate said of tonight's fit.
     """
 
     run_id: str
@@ -54,3 +60,10 @@ class Night:
     stages: tuple[dict[str, Any], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    challenger: str | None = None
+    verdict: str = ""
+
+    @property
+    def is_fitted_tonight(self) -> bool:
+        """Whether the model that made the plan was fitted tonight."""
+        return self.fitted is not None and self.challenger is None

@@ -86,6 +86,8 @@ def build_night(
         stages=tuple(stages),
         versions=list_versions(),
         notes=(model.note,) if model.note else (),
+        challenger=model.challenger,
+        verdict=model.verdict,
     )
 
 

@@ -16,6 +16,7 @@ from configs.settings import MlflowSettings, Settings
 from features.contracts import CheckReport, Tables
 from features.slots import build_slots
 from models.contact.fitting import FittedNight
+from models.contact.leads import LEAD_COLUMNS
 from models.contact.model import ContactModel
 from pipelines.exports import folders, point_latest, read_latest, replace_folder, write_failed, write_run
 from pipelines.exports.folders import check_replaceable
@@ -77,8 +78,9 @@ def _build_fitted() -> FittedNight:
     )
     calibration = pd.DataFrame({"fold": ["forward"], "n": [3], "p_mean": [0.3], "contact_rate": [0.3]})
     importance = pd.DataFrame({"feature": ["hour"], "gain_share": [1.0]})
+    leads = pd.DataFrame(columns=list(LEAD_COLUMNS))
     model = ContactModel(cast(Any, None), "", cast(Any, None), ("age",))
-    return FittedNight(model, rivals, calibration, importance, {"n_leaves": 15}, {"auc": float("nan")})
+    return FittedNight(model, model, rivals, leads, calibration, importance, {"n_leaves": 15}, {"auc": float("nan")})
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from configs.settings import Settings
 from features.contracts import CheckReport, Tables
 from features.slots import build_slots
 from models.contact.fitting import FittedNight
+from models.contact.leads import LEAD_COLUMNS
 from models.contact.model import ContactModel
 from pipelines.exports import build_report, sentences
 from pipelines.exports.heatmaps import build_plan_maps
@@ -126,12 +127,19 @@ def _build_fitted() -> FittedNight:
             for rival, (loss, auc) in scores.items()
         ]
     )  # fmt: skip
+    leads = pd.DataFrame(
+        [[rival, 9210, 5120, loss - 0.3512, 1 - 0.3512 / loss, loss - 0.3512 - 0.002, loss - 0.3512 + 0.002]
+         for rival, (loss, _) in scores.items() if rival != "LightGBM"],
+        columns=list(LEAD_COLUMNS),
+    )  # fmt: skip
     p = np.linspace(0.04, 0.28, 10)
     calibration = pd.DataFrame({"fold": "forward", "n": 921, "p_mean": p, "contact_rate": p + 0.012 * np.sin(20 * p)})
     names = ["person_rate", "days_since_last", "failures", "age", "hour", "region", "weekday", "week_of_month"]
     importance = pd.DataFrame({"feature": names, "gain_share": np.array([38, 21, 14, 9, 8, 5, 3, 2]) / 100})
     model = ContactModel(cast(Any, None), "", cast(Any, None), ("age", "gender", "region"))
-    return FittedNight(model, rivals, calibration, importance, {"n_leaves": 15}, {"auc": 0.641}, {"fit": 12.5})
+    return FittedNight(
+        model, model, rivals, leads, calibration, importance, {"n_leaves": 15}, {"auc": 0.641}, {"fit": 12.5}
+    )
 
 
 def _build_night() -> Night:
@@ -348,8 +356,37 @@ def test_the_winner_is_the_rival_of_smallest_log_loss_and_its_lead_is_told(night
         "On the forward fold LightGBM predicts best (log loss 0.3512, AUC 0.641), 1.76 % ahead of logistic regression "
         "and 3.81 % ahead of the overall rate."
     )
+    assert _plain(sentences.build_winner(rivals, "forward", night.fitted.leads)) == (
+        "On the forward fold LightGBM predicts best (log loss 0.3512, AUC 0.641), 1.76 % ahead of logistic regression "
+        "(90 % interval 1.20 % to 2.32 %) and 3.81 % ahead of the overall rate (90 % interval 3.26 % to 4.35 %)."
+    )
+    assert "interval" not in sentences.build_winner(rivals, "unseen customers", night.fitted.leads)
     assert "overall rate predicts best" in sentences.build_winner(rivals.assign(log_loss=rivals["auc"]), "forward")
     assert "nothing could be judged" in sentences.build_winner(rivals.assign(log_loss=np.nan), "forward")
+
+
+def test_a_lead_whose_interval_holds_zero_is_called_noise_whoever_leads(night: Night) -> None:
+    assert night.fitted is not None
+    forward = night.fitted.rivals["fold"] == "forward"
+    own = forward & (night.fitted.rivals["rival"] == "LightGBM")
+    behind = night.fitted.rivals.assign(log_loss=night.fitted.rivals["log_loss"].mask(own, 0.3580))
+    leads = night.fitted.leads.assign(saved=-0.0005, low=-0.0015, high=0.0005)
+    assert _plain(sentences.build_winner(behind, "forward", leads)).startswith(
+        "On the forward fold logistic regression predicts best (log loss 0.3575, AUC 0.602), 0.14 % ahead of LightGBM "
+        "(90 % interval -0.14 % to 0.42 %, no more than noise)"
+    )
+
+
+def test_the_gate_is_told_with_who_made_the_plan(night: Night) -> None:
+    passed = replace(night, verdict="passed: log loss 0.0040 nats a dial better than the overall rate")
+    assert "The gate: passed: log loss 0.0040" in _read(passed)
+    assert "version 3, fitted tonight" in _read(passed)
+    refused = _read(replace(passed, challenger="4", verdict="the past has changed since version 3"))
+    assert "Tonight's model, version 4, did not become champion: the past has changed since version 3." in refused
+    assert "The champion, version 3, made this plan." in refused
+    assert "version 3, fitted on an earlier night" in refused
+    assert "Models side by side" in refused
+    assert "LightGBM predicts best" in refused
 
 
 def test_features_of_the_slot_are_summed_into_one_share(night: Night) -> None:

@@ -18,6 +18,7 @@ from models.contact.boosting import fit_boosting
 from models.contact.calibration import build_reliability
 from models.contact.folds import Folds, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
+from models.contact.leads import compare_on_forward, flatten_leads
 from models.contact.metrics import judge
 from models.contact.model import ContactModel, build_rows, gather_evidence_of_dials
 from models.contact.rivals import RIVALS, build_training_rows, judge_rivals
@@ -35,8 +36,12 @@ class FittedNight:
     ----------
     model
         Fitted on every recent dial, for tonight's plan.
+    held_out
+        Its twin, fitted on the days before the forward fold: what later nights compare themselves with.
     rivals
         rival · fold (forward, unseen customers) and the columns of ``models.contact.metrics.judge``.
+    leads
+        Over each rival and the champion's twin on the forward fold: ``models.contact.leads.LEAD_COLUMNS``.
     calibration
         fold · n · p_mean · contact_rate, ten bins of the contact model on each fold.
     importance
@@ -46,7 +51,9 @@ class FittedNight:
     """
 
     model: ContactModel
+    held_out: ContactModel
     rivals: pd.DataFrame
+    leads: pd.DataFrame
     calibration: pd.DataFrame
     importance: pd.DataFrame
     params: dict[str, float | int | str]
@@ -61,6 +68,7 @@ def fit_night(
     rng: np.random.Generator,
     params: Mapping[str, float | int] | None = None,
     progress: Callable[[float], None] = lambda _: None,
+    champion: ContactModel | None = None,
 ) -> FittedNight:
     """Judge the contact model and its rivals on held-out dials, then fit the contact model on everything recent.
 
@@ -76,6 +84,8 @@ def fit_night(
         LightGBM parameters from tuning, over the settings.
     progress
         Called with the finished share, 0 to 1.
+    champion
+        The champion's own ``held_out`` twin, judged on the same dials.
 
     Raises
     ------
@@ -92,6 +102,7 @@ def fit_night(
         refuse_thin_folds(log, folds, production)
         held_out = fit_contact_model(log, folds.learn, folds.calibrate, settings, rng, params)
         judged = judge_rivals(log, folds, held_out, settings, rng)
+        leads = compare_on_forward(judged, log, folds.forward, held_out, champion, settings)
         trust = measure_trust(held_out, log, folds.forward, settings, rng)
     progress(0.5)
     with _timed(seconds, "model"):
@@ -102,11 +113,15 @@ def fit_night(
     reliability = pd.concat([build_reliability(j.p, j.is_contact).assign(fold=j.fold) for j in own], ignore_index=True)
     return FittedNight(
         model=replace(model, trust=trust),
+        held_out=held_out,
         rivals=rivals,
+        leads=leads,
         calibration=reliability[["fold", "n", "p_mean", "contact_rate"]],
         importance=_importance(model),
         params={**settings.model.model_dump(), **(params or {}), "n_trees_kept": model.booster.num_trees()},
-        metrics=_flatten(rivals) | {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope},
+        metrics=_flatten(rivals)
+        | flatten_leads(leads)
+        | {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope},
         seconds=seconds,
     )
 

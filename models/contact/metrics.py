@@ -1,9 +1,14 @@
 """How good predicted probabilities are: smaller is better for losses, larger for AUC and lift."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import pandas as pd
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from models.contact.calibration import build_reliability
+
+MEASURES = ("n_rows", "n_contacts", "log_loss", "auc", "brier", "calibration_error", "lift_top_tenth")
 
 
 def judge(p: np.ndarray, is_contact: np.ndarray) -> dict[str, float]:
@@ -43,3 +48,26 @@ def judge(p: np.ndarray, is_contact: np.ndarray) -> dict[str, float]:
         else float("nan"),
         "lift_top_tenth": float(is_contact[top].mean() / is_contact.mean()) if mixed else float("nan"),
     }
+
+
+def read_measures(metrics: Mapping[str, float]) -> pd.DataFrame:
+    """Measures of rivals on folds from flat metrics named ``<rival>.<fold>.<measure>``, as a night logs them.
+
+    Returns
+    -------
+    DataFrame
+        rival · fold · ``MEASURES``; NaN where nothing was logged. Other metrics are left out.
+
+    Examples
+    --------
+    >>> read_measures({"overall_rate.unseen_customers.auc": 0.5, "trust.list_slope": 1.0})["fold"].tolist()
+    ['unseen customers']
+    """
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for name, value in metrics.items():
+        parts = name.replace("_", " ").split(".")
+        measure = name.rpartition(".")[2]
+        if len(parts) == 3 and measure in MEASURES:
+            found.setdefault((parts[0], parts[1]), {})[measure] = value
+    rows = [{"rival": rival, "fold": fold, **measures} for (rival, fold), measures in found.items()]
+    return pd.DataFrame(rows, columns=["rival", "fold", *MEASURES])

@@ -104,7 +104,9 @@ def _describe_model(night: Night) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": night.model_name,
         "version": night.model_version,
-        "is_fitted_tonight": night.fitted is not None,
+        "is_fitted_tonight": night.is_fitted_tonight,
+        "challenger": night.challenger,
+        "verdict": night.verdict,
     }
     if night.fitted is None:
         return described
@@ -114,6 +116,7 @@ def _describe_model(night: Night) -> dict[str, Any]:
         "params": fitted.params,
         "metrics": fitted.metrics,
         "rivals": fitted.rivals,
+        "leads": fitted.leads,
         "calibration": fitted.calibration,
         "importance": fitted.importance,
         "seconds": fitted.seconds,

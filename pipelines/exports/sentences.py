@@ -7,6 +7,7 @@ import pandas as pd
 
 from features.measures import add_rate_interval
 from features.slots import SLOT_FEATURES
+from models.contact.rivals import RIVALS
 from pipelines.night import Night
 
 GAIN_MEANINGS = {
@@ -140,8 +141,13 @@ def build_gain_remarks(gains: dict[str, dict[str, Any]]) -> list[str]:
     return remarks
 
 
-def build_winner(rivals: pd.DataFrame, fold: str) -> str:
-    """Say which rival predicts a fold best by log loss, and how far ahead of the next and of the overall rate."""
+def build_winner(rivals: pd.DataFrame, fold: str, leads: pd.DataFrame | None = None) -> str:
+    """Say which rival predicts a fold best by log loss, and how far ahead of the next and of the overall rate.
+
+    A rival that beats the contact model is told with its lead over that.
+    ``leads`` (see ``models.contact.leads``) gives the 90 % intervals of the forward fold; a lead whose interval holds
+    zero is said to be no more than noise.
+    """
     judged = rivals[rivals["fold"] == fold].dropna(subset=["log_loss"]).sort_values("log_loss", kind="stable")
     if judged.empty:
         return f"On the {fold} fold nothing could be judged."
@@ -150,13 +156,40 @@ def build_winner(rivals: pd.DataFrame, fold: str) -> str:
     said = f"On the {fold} fold {best['rival']} predicts best ({measures})"
     if others.empty:
         return f"{said}; it had no rival."
+    known = leads if leads is not None and fold == "forward" else pd.DataFrame(columns=["against"])
     following = others.iloc[0]
-    ahead = 1 - best["log_loss"] / following["log_loss"]
-    said += f", {percent(ahead, 2)} ahead of {following['rival']}"
-    overall = others[others["rival"] == "overall rate"]
-    if not overall.empty and following["rival"] != "overall rate":
-        said += f" and {percent(1 - best['log_loss'] / overall['log_loss'].iloc[0], 2)} ahead of the overall rate"
+    said += f", {_spell_lead(best, following, known)}"
+    asked = RIVALS[0] if best["rival"] == RIVALS[-1] else RIVALS[-1]
+    second = others[others["rival"] == asked]
+    if not second.empty and following["rival"] != asked:
+        said += f" and {_spell_lead(best, second.iloc[0], known)}"
     return f"{said}."
+
+
+def build_gate(night: Night) -> str:
+    """Say what the gate made of tonight's fit, and who made the plan."""
+    if not night.verdict:
+        return ""
+    if night.challenger is None:
+        return f"The gate: {night.verdict}."
+    return (
+        f"Tonight's model, version {night.challenger}, did not become champion: {night.verdict}. "
+        f"The champion, version {night.model_version}, made this plan."
+    )
+
+
+def _spell_lead(best: pd.Series, other: pd.Series, leads: pd.DataFrame) -> str:
+    """How far ahead, in percent of the other's log loss, with the interval where one of the two was compared."""
+    whom = "the overall rate" if other["rival"] == RIVALS[0] else other["rival"]
+    said = f"{percent(1 - best['log_loss'] / other['log_loss'], 2)} ahead of {whom}"
+    against = {best["rival"], other["rival"]} - {RIVALS[-1]}
+    lead = leads[leads["against"].isin(against)]
+    if len(against) != 1 or lead.empty:
+        return said
+    sign = 1.0 if best["rival"] == RIVALS[-1] else -1.0
+    low, high = sorted(sign * float(lead[end].iloc[0]) / other["log_loss"] for end in ("low", "high"))
+    interval = f"90\N{NO-BREAK SPACE}% interval {percent(low, 2)} to {percent(high, 2)}"
+    return f"{said} ({interval}{', no more than noise' if low <= 0 else ''})"
 
 
 def build_timing_honesty(rivals: pd.DataFrame) -> list[str]:
