@@ -258,7 +258,7 @@ def _ask_log(low: float, ratio: float, high: float) -> OffPolicy:
     ("low", "ratio", "high", "verdict"),
     [
         (1.03, 1.06, 1.09, "the log shows a gain"),
-        (0.99, 1.02, 1.05, "the log shows no gain for sure"),
+        (0.99, 1.02, 1.05, "the interval holds 1.0, so the log shows no gain"),
         (0.9, 0.94, 0.98, "the log shows a loss"),
     ],
 )
@@ -274,7 +274,7 @@ def test_the_log_has_its_say_beside_the_gains(
         "expected 1.05; reweighting without the model gives 1.06 (1.02 to 1.11)."
     ) in said
     assert "goes 61 % of the way to the model's own hours" in said
-    assert "tells as much as 14,210 dials" in said
+    assert "an effective sample of 14,210 dials" in said
     assert "97 % of the model's hours had been tried" in said
 
 

@@ -153,7 +153,11 @@ def build_off_policy(asked: OffPolicy | None) -> list[str]:
     if asked.value is None:
         return [f"A second opinion on timing, from logged outcomes alone, is not given: {asked.refusal}."]
     robust, snips = asked.value.doubly_robust, asked.value.snips
-    verdict = {"gain": "the log shows a gain", "none": "the log shows no gain for sure", "loss": "the log shows a loss"}
+    verdict = {
+        "gain": "the log shows a gain",
+        "none": "the interval holds 1.0, so the log shows no gain",
+        "loss": "the log shows a loss",
+    }
     far = f"goes {percent(asked.strength, 0)} of the way" if _is_known(asked.strength) else "goes part of the way"
     return [
         "A second opinion on timing, from logged outcomes alone: had the first dials to "
@@ -163,8 +167,8 @@ def build_off_policy(asked: OffPolicy | None) -> list[str]:
         f"{decimal(robust.high)}): {verdict[judge_gain(asdict(robust))]}. The model itself expected "
         f"{decimal(asked.model_ratio)}; reweighting without the model gives {decimal(snips.ratio)} "
         f"({decimal(snips.low)} to {decimal(snips.high)}).",
-        f"That move {far} to the model's own hours, no farther than the log bears: it tells as much as "
-        f"{count(asked.value.effective_dials)} dials would that had been made that way, and "
+        f"That move {far} to the model's own hours, no farther than the log bears: the answer rests on "
+        f"an effective sample of {count(asked.value.effective_dials)} dials, and "
         f"{percent(asked.overlap_share, 0)} of the model's hours had been tried for such customers.",
     ]
 
