@@ -22,7 +22,8 @@ class DialLog:
     Attributes
     ----------
     dials
-        customer_row · attempted_at · outcome · is_contact · day (local, datetime64[D]) · seconds · slot features.
+        customer_row · attempted_at · outcome · is_contact · day (local, datetime64[D]) · seconds · slot features, and
+        propensity where the attempts have it.
     history
         Over exactly these rows: sorted row = position in ``dials``.
     customers
@@ -50,7 +51,7 @@ def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Se
     Parameters
     ----------
     attempts
-        Checked attempts: customer_row · attempted_at (tz-aware) · outcome. Left untouched.
+        Checked attempts: customer_row · attempted_at (tz-aware) · outcome, perhaps propensity. Left untouched.
     customers
         Checked customers.
 
@@ -62,7 +63,7 @@ def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Se
     seconds = seconds_of(attempts["attempted_at"])
     ties = np.unique(attempts["attempt_id"].to_numpy(dtype=object), return_inverse=True)[1]
     order = np.lexsort((ties, seconds, attempts["customer_row"].to_numpy()))
-    columns = ["customer_row", "attempted_at", "outcome"]
+    columns = ["customer_row", "attempted_at", "outcome", *(["propensity"] if "propensity" in attempts else [])]
     dials = add_slot_features(attempts[columns].take(order).reset_index(drop=True), "attempted_at", settings)
     day = dials["attempted_at"].dt.tz_localize(None).to_numpy("datetime64[D]")
     dials = dials.assign(is_contact=dials["outcome"] == CONTACT, day=day)

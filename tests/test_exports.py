@@ -18,6 +18,8 @@ from features.slots import build_slots
 from models.contact.fitting import FittedNight
 from models.contact.leads import LEAD_COLUMNS
 from models.contact.model import ContactModel
+from models.contact.off_policy import OffPolicy
+from models.contact.policy_value import Estimate, PolicyValue
 from pipelines.exports import folders, point_latest, read_latest, replace_folder, write_failed, write_run
 from pipelines.exports.folders import check_replaceable
 from pipelines.exports.record import as_plain, build_record, spell_record
@@ -344,6 +346,19 @@ def test_run_json_is_strict_and_holds_what_was_agreed(night: Night, tmp_path: Pa
     assert record["settings"]["timezone"] == ZONE
     assert record["counts"]["excluded_by_reason"] == {"quarantined": 1, "refused": 1}
     assert (record["counts"]["dials"], record["counts"]["customers_planned"]) == (4, 3)
+
+
+def test_run_json_holds_what_the_log_says_of_the_timing(night: Night) -> None:
+    value = PolicyValue(Estimate(1.06, 1.02, 1.11), Estimate(1.05, 1.01, 1.09), 14_210.0, 1.01, 0.0004)
+    answered = OffPolicy(28_512, 7, 0.0975, "log", value, 1.054, float("nan"), 0.973)
+    assert night.fitted is not None
+    told = build_record(replace(night, fitted=replace(night.fitted, off_policy=answered)))["off_policy"]
+    assert told["value"]["doubly_robust"] == {"ratio": 1.05, "low": 1.01, "high": 1.09}
+    assert (told["value"]["effective_dials"], told["overlap_share"], told["strength"]) == (14_210.0, 0.973, None)
+    refused = replace(night.fitted, off_policy=OffPolicy(90, 7, refusal="overlap too thin"))
+    told = build_record(replace(night, fitted=refused))["off_policy"]
+    assert (told["value"], told["refusal"], told["logged_rate"]) == (None, "overlap too thin", None)
+    assert build_record(replace(night, fitted=None))["off_policy"] is None
 
 
 def test_passwords_and_phone_numbers_are_in_no_file(night: Night, tmp_path: Path) -> None:

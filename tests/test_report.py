@@ -15,6 +15,8 @@ from features.slots import build_slots
 from models.contact.fitting import FittedNight
 from models.contact.leads import LEAD_COLUMNS
 from models.contact.model import ContactModel
+from models.contact.off_policy import OffPolicy
+from models.contact.policy_value import Estimate, PolicyValue
 from pipelines.exports import build_report, sentences
 from pipelines.exports.heatmaps import build_plan_maps
 from pipelines.exports.segments import build_segments
@@ -254,6 +256,43 @@ def test_the_page_names_no_outside_address_and_runs_no_script(page: str) -> None
         for name in ("src", "href", "srcset", "action", "data", "poster"):
             assert (attributes.get(name) or "#").startswith(("#", "data:,"))
     assert any((attributes.get("content") or "").startswith("default-src 'none'") for _, attributes in outline.tags)
+
+
+def _ask_log(low: float, ratio: float, high: float) -> OffPolicy:
+    value = PolicyValue(Estimate(1.061, 1.02, 1.11), Estimate(ratio, low, high), 14_210.0, 1.01, 0.0004)
+    return OffPolicy(28_512, 7, 0.0975, "log", value, 1.054, 0.61, 0.973)
+
+
+@pytest.mark.parametrize(
+    ("low", "ratio", "high", "verdict"),
+    [
+        (1.03, 1.06, 1.09, "the log shows a gain"),
+        (0.99, 1.02, 1.05, "the interval holds 1.0, so the log shows no gain"),
+        (0.9, 0.94, 0.98, "the log shows a loss"),
+    ],
+)
+def test_the_log_has_its_say_beside_the_gains(
+    night: Night, low: float, ratio: float, high: float, verdict: str
+) -> None:
+    fitted = replace(_build_fitted(), off_policy=_ask_log(low, ratio, high))
+    said = _plain(_read(replace(night, fitted=fitted)))
+    assert (
+        "had the first dials to 28,512 customers in the newest 7 days been moved towards the hours that the model "
+        "would choose for them, with as many dials in every hour, they would have brought "
+        f"{ratio:.2f} times as many contacts (90 % interval {low:.2f} to {high:.2f}): {verdict}. The model itself "
+        "expected 1.05; reweighting without the model gives 1.06 (1.02 to 1.11)."
+    ) in said
+    assert "goes 61 % of the way to the model's own hours" in said
+    assert "an effective sample of 14,210 dials" in said
+    assert "97 % of the model's hours had been tried" in said
+
+
+def test_a_log_that_cannot_answer_says_why_and_one_that_was_not_asked_says_nothing(night: Night) -> None:
+    why = "overlap too thin: effective sample of 210 dials; at least 1,000 needed"
+    fitted = replace(_build_fitted(), off_policy=OffPolicy(400, 7, 0.1, "log", refusal=why))
+    assert f"from logged outcomes alone, is not given: {why}." in _read(replace(night, fitted=fitted))
+    for silent in (None, _build_fitted()):
+        assert "A second opinion" not in _read(replace(night, fitted=silent))
 
 
 def test_a_region_named_like_a_script_is_shown_and_never_run(night: Night) -> None:

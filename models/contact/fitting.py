@@ -21,6 +21,7 @@ from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.leads import compare_on_forward, flatten_leads
 from models.contact.metrics import judge
 from models.contact.model import ContactModel, build_rows, gather_evidence_of_dials
+from models.contact.off_policy import OffPolicy, measure_off_policy
 from models.contact.rivals import RIVALS, build_training_rows, judge_rivals
 from models.contact.scorer import Scorer
 from models.contact.trust import Trust, fit_trust
@@ -48,6 +49,8 @@ class FittedNight:
         feature · gain_share, largest first, summing to 1.
     params, metrics, seconds
         Flat, ready to be logged.
+    off_policy
+        What the held-out days' outcomes say of the hours that the model would have chosen.
     """
 
     model: ContactModel
@@ -59,6 +62,7 @@ class FittedNight:
     params: dict[str, float | int | str]
     metrics: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
+    off_policy: OffPolicy | None = None
 
 
 def fit_night(
@@ -104,12 +108,15 @@ def fit_night(
         judged = judge_rivals(log, folds, held_out, settings, rng)
         leads = compare_on_forward(judged, log, folds.forward, held_out, champion, settings)
         trust = measure_trust(held_out, log, folds.forward, settings, rng)
+    with _timed(seconds, "off_policy"):  # a stream of its own: the model must not depend on what judges it
+        off_policy = measure_off_policy(held_out, log, folds.forward, settings, rng.spawn(1)[0])
     progress(0.5)
     with _timed(seconds, "model"):
         model = fit_contact_model(log, *production, settings, rng, params, held_out.hierarchy)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     own = [j for j in judged if j.rival == RIVALS[-1]]
+    slopes = {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
     reliability = pd.concat([build_reliability(j.p, j.is_contact).assign(fold=j.fold) for j in own], ignore_index=True)
     return FittedNight(
         model=replace(model, trust=trust),
@@ -119,10 +126,9 @@ def fit_night(
         calibration=reliability[["fold", "n", "p_mean", "contact_rate"]],
         importance=_importance(model),
         params={**settings.model.model_dump(), **(params or {}), "n_trees_kept": model.booster.num_trees()},
-        metrics=_flatten(rivals)
-        | flatten_leads(leads)
-        | {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope},
+        metrics=_flatten(rivals) | flatten_leads(leads) | slopes | off_policy.metrics,
         seconds=seconds,
+        off_policy=off_policy,
     )
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ def build_record(night: Night) -> dict[str, Any]:
     -------
     dict
         run_id · run_date · as_of · is_simulated · source · staffing_mode · horizon_days · expected_contacts · gains ·
-        plan · counts (of the outputs) · inputs (fingerprint and counts) · model · stages (stage, seconds, peak_mb) ·
-        seconds · peak_mb · notes · versions · settings.
+        off_policy (null when no model was fitted tonight) · plan · counts (of the outputs) · inputs (fingerprint and
+        counts) · model · stages (stage, seconds, peak_mb) · seconds · peak_mb · notes · versions · settings.
     """
     seconds = [stage.get("seconds") for stage in night.stages]
     peaks = [stage.get("peak_mb") for stage in night.stages]
+    asked = night.fitted.off_policy if night.fitted is not None else None
     record = {
         "run_id": night.run_id,
         "run_date": night.as_of.date().isoformat(),
@@ -36,6 +38,7 @@ def build_record(night: Night) -> dict[str, Any]:
         "horizon_days": night.settings.horizon_days,
         "expected_contacts": night.plan.get("expected_contacts"),
         "gains": night.gains,
+        "off_policy": asdict(asked) if asked is not None else None,
         "plan": night.plan,
         "counts": _count_outputs(night),
         "inputs": {"fingerprint": night.fingerprint, "counts": night.report.counts},

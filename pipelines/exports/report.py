@@ -65,6 +65,7 @@ def _tell_result(night: Night) -> dict[str, Any]:
         "gain_verdicts": {name: sentences.judge_gain(gain) for name, gain in gains.items()},
         "basis": sentences.build_basis(gains),
         "gain_remarks": sentences.build_gain_remarks(gains),
+        "off_policy": sentences.build_off_policy(night.fitted.off_policy if night.fitted else None),
         "forest": figures.draw_both(figures.draw_forest, gains),
     }
 

@@ -1,12 +1,14 @@
 """What the report says in words: short, plain, and no stronger than the numbers behind it."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from features.measures import add_rate_interval
 from features.slots import SLOT_FEATURES
+from models.contact.off_policy import OffPolicy
 from models.contact.rivals import RIVALS
 from pipelines.night import Night
 
@@ -139,6 +141,37 @@ def build_gain_remarks(gains: dict[str, dict[str, Any]]) -> list[str]:
         elif judge_gain(gain) == "loss":
             remarks.append(f"{name.capitalize()} costs contacts: its whole interval lies below 1.0.")
     return remarks
+
+
+def build_off_policy(asked: OffPolicy | None) -> list[str]:
+    """Say what logged outcomes alone tell of the timing, or why they cannot; nothing when they were not asked.
+
+    >>> build_off_policy(OffPolicy(90, 7, refusal="overlap too thin: 90 dials"))
+    ['A second opinion on timing, from logged outcomes alone, is not given: overlap too thin: 90 dials.']
+    """
+    if asked is None:
+        return []
+    if asked.value is None:
+        return [f"A second opinion on timing, from logged outcomes alone, is not given: {asked.refusal}."]
+    robust, snips = asked.value.doubly_robust, asked.value.snips
+    verdict = {
+        "gain": "the log shows a gain",
+        "none": "the interval holds 1.0, so the log shows no gain",
+        "loss": "the log shows a loss",
+    }
+    far = f"goes {percent(asked.strength, 0)} of the way" if _is_known(asked.strength) else "goes part of the way"
+    return [
+        "A second opinion on timing, from logged outcomes alone: had the first dials to "
+        f"{count(asked.n_dials)} customers in the newest {asked.n_days} days been moved towards the hours that the "
+        "model would choose for them, with as many dials in every hour, they would have brought "
+        f"{decimal(robust.ratio)} times as many contacts (90\N{NO-BREAK SPACE}% interval {decimal(robust.low)} to "
+        f"{decimal(robust.high)}): {verdict[judge_gain(asdict(robust))]}. The model itself expected "
+        f"{decimal(asked.model_ratio)}; reweighting without the model gives {decimal(snips.ratio)} "
+        f"({decimal(snips.low)} to {decimal(snips.high)}).",
+        f"That move {far} to the model's own hours, no farther than the log bears: the answer rests on "
+        f"an effective sample of {count(asked.value.effective_dials)} dials, and "
+        f"{percent(asked.overlap_share, 0)} of the model's hours had been tried for such customers.",
+    ]
 
 
 def build_winner(rivals: pd.DataFrame, fold: str, leads: pd.DataFrame | None = None) -> str:
