@@ -34,7 +34,9 @@ class Scorer:
         self._parts = [(part, self._part_columns(part)) for part in np.unique(self._part_of_slot)]
         self._forests = {part: self._compile(part) for part, _ in self._parts}
         self._spread = _spread_tables(model, slots)
-        self._faded_slots = fade(evidence.cutoff_seconds[:1], slots["seconds"].to_numpy()).astype("float32")
+        nights, self._night = np.unique(evidence.cutoff_seconds, return_inverse=True)
+        seconds = slots["seconds"].to_numpy()
+        self._fade_of_night = np.stack([fade(np.full(1, night), seconds) for night in nights]).astype("float32")
 
     def __call__(self, customer_rows: np.ndarray, n_earlier: int | np.ndarray = 0) -> np.ndarray:
         """P(keyman contact) of one dial per customer × slot.
@@ -63,7 +65,7 @@ class Scorer:
         for key, values in self._spread.items():
             logits += values[self.evidence.codes[key][rows]]
         beliefs = self.evidence.beliefs.take(rows)
-        logits += beliefs.mean[:, self._span_of_slot] + self._fatigue(beliefs.faded)
+        logits += beliefs.mean[:, self._span_of_slot] + self._fatigue(rows, beliefs.faded)
         variance, never = beliefs.variance[:, self._span_of_slot], beliefs.never[:, None]
         logits = self.model.hierarchy.join(logits, variance, never, n_earlier[:, None])
         customers = self._customers[rows]
@@ -101,14 +103,14 @@ class Scorer:
         p[order] = self.model.predict_rows(build_rows(evidence.after(path), slots, self.model.attributes))
         return p
 
-    def _fatigue(self, faded: np.ndarray) -> np.ndarray:
+    def _fatigue(self, rows: np.ndarray, faded: np.ndarray) -> np.ndarray:
         """Logits that earlier failures cost in each slot; (m, n_slots) float32."""
         weights = np.array(self.model.hierarchy.fatigue, dtype="float32")
         n_lives = faded.shape[1]
         worn = np.zeros((len(faded), len(self.slots)), dtype="float32")
         for h in range(n_lives):
             by_part = weights[h] * faded[:, h].sum(axis=1)[:, None] + weights[n_lives + h] * faded[:, h]
-            worn += by_part[:, self._part_of_slot] * self._faded_slots[:, h]
+            worn += by_part[:, self._part_of_slot] * self._fade_of_night[self._night[rows], :, h]
         return worn
 
     def _part_columns(self, part: int) -> np.ndarray:
