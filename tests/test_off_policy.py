@@ -13,8 +13,9 @@ from test_propensity import describe
 
 from configs.settings import ModelSettings, Settings
 from features.table import DialLog, build_dial_log
-from models.contact.fitting import fit_contact_model
+from models.contact.fitting import fit_trees
 from models.contact.folds import split_folds
+from models.contact.hierarchy import fit_hierarchy
 from models.contact.model import ContactModel
 from models.contact.off_policy import (
     LEAST_EFFECTIVE,
@@ -80,7 +81,8 @@ def fit(timing: float) -> tuple[ContactModel, np.ndarray]:
     """A model that has not learned from the newest week, and the dials of that week."""
     log, _ = build_log(timing)
     folds = split_folds(log, END, QUICK)
-    return fit_contact_model(log, folds.learn, folds.calibrate, QUICK, np.random.default_rng(1)), folds.forward
+    hierarchy = fit_hierarchy(log.subset(folds.learn), QUICK)
+    return fit_trees(hierarchy, log, folds.learn, folds.calibrate, QUICK, np.random.default_rng(1)), folds.forward
 
 
 @cache

@@ -44,11 +44,22 @@ def fit_boosting(
     booster = lgb.train(
         options, train_set, n_trees, valid_sets=[stop_set], callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)]
     )
-    trees = booster.model_to_string(num_iteration=booster.best_iteration)
-    corrected = calibrate[0][BASE].to_numpy() + np.asarray(
-        booster.predict(calibrate[0][names].to_numpy(), raw_score=True, num_iteration=booster.best_iteration)
-    )
-    return ContactModel(hierarchy, trees, fit_calibration(corrected, calibrate[1]), attributes)
+    base, features = calibrate[0][BASE].to_numpy("float64"), calibrate[0][names].to_numpy()
+
+    def correct(n_kept: int) -> np.ndarray:
+        return np.asarray(base + np.asarray(booster.predict(features, raw_score=True, num_iteration=n_kept)))
+
+    n_kept = booster.best_iteration
+    if not _is_better(correct(n_kept), correct(1), calibrate[1]):
+        n_kept = 1  # the smallest forest that LightGBM can keep, a twentieth of a step
+    trees = booster.model_to_string(num_iteration=n_kept)
+    return ContactModel(hierarchy, trees, fit_calibration(correct(n_kept), calibrate[1]), attributes)
+
+
+def _is_better(logit: np.ndarray, simpler: np.ndarray, is_contact: np.ndarray) -> bool:
+    """Whether log loss is smaller by more than two standard errors: early stopping also finds luck."""
+    gain = (np.logaddexp(0.0, simpler) - is_contact * simpler) - (np.logaddexp(0.0, logit) - is_contact * logit)
+    return len(gain) > 1 and float(gain.mean()) > 2.0 * float(gain.std(ddof=1)) / np.sqrt(len(gain))
 
 
 def lightgbm_params(settings: ModelSettings, seed: int) -> dict[str, float | int | str | bool]:

@@ -29,6 +29,7 @@ _FIRST_VARIANCE = 0.02
 _LEAST_VARIANCE = 1e-5
 _INTERCEPT_VARIANCE = 1e4
 _LONGEST_STEP = 2.0
+_DOUBT = 3.0  # effects' worth of belief that curves do not differ
 _HOURS_ALIKE = 1.5  # standard deviation, hours, of the kernel of a curve
 _KINDS_ALIKE, _KIND_SHARE = 0.5, 0.3  # how alike working and free days are; a kind of day as a whole
 _N_SHAPES = 12  # of a curve over both kinds of day
@@ -304,10 +305,14 @@ def sum_effects(
 
 
 def _learn_variance(table: EffectTable, squares: float, n_determined: float) -> float:
-    """MacKay's fixed point: squares of the effects over the number of effects that the data determine."""
+    """MacKay's fixed point: squares of the effects over the number of effects that the data determine.
+
+    Of curves a few more, as a prior for none: they have many shapes, and little data would find one in pure noise.
+    """
     if not (table.customer_key or table.slot_key):
         return table.variance
-    return float(np.clip(squares / max(n_determined, 1e-9), _LEAST_VARIANCE, 4.0))
+    doubt = _DOUBT if table.customer_key and table.slot_key else 0.0
+    return float(np.clip(squares / max(n_determined + doubt, 1e-9), _LEAST_VARIANCE, 4.0))
 
 
 @numba.njit(cache=True)

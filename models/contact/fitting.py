@@ -19,6 +19,7 @@ from models.contact.calibration import build_reliability
 from models.contact.folds import Folds, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.leads import compare_on_forward, flatten_leads
+from models.contact.memory import fit_with_best_memory
 from models.contact.metrics import judge
 from models.contact.model import ContactModel, build_rows, gather_evidence_of_dials
 from models.contact.off_policy import OffPolicy, measure_off_policy
@@ -104,7 +105,8 @@ def fit_night(
         folds = split_folds(log, day, settings)
         production = split_production(log, day, settings)
         refuse_thin_folds(log, folds, production)
-        held_out = fit_contact_model(log, folds.learn, folds.calibrate, settings, rng, params)
+        hierarchy, memory = fit_with_best_memory(log, folds.learn, folds.forward, settings)
+        held_out = fit_trees(hierarchy, log, folds.learn, folds.calibrate, settings, rng, params)
         judged = judge_rivals(log, folds, held_out, settings, rng)
         leads = compare_on_forward(judged, log, folds.forward, held_out, champion, settings)
         trust = measure_trust(held_out, log, folds.forward, settings, rng)
@@ -112,7 +114,8 @@ def fit_night(
         off_policy = measure_off_policy(held_out, log, folds.forward, settings, rng.spawn(1)[0])
     progress(0.5)
     with _timed(seconds, "model"):
-        model = fit_contact_model(log, *production, settings, rng, params, held_out.hierarchy)
+        hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, memory)
+        model = fit_trees(hierarchy, log, *production, settings, rng, params)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     own = [j for j in judged if j.rival == RIVALS[-1]]
@@ -125,24 +128,28 @@ def fit_night(
         leads=leads,
         calibration=reliability[["fold", "n", "p_mean", "contact_rate"]],
         importance=_importance(model),
-        params={**settings.model.model_dump(), **(params or {}), "n_trees_kept": model.booster.num_trees()},
+        params={
+            **settings.model.model_dump(),
+            **(params or {}),
+            "n_trees_kept": model.booster.num_trees(),
+            "memory_days": memory or "all",
+        },
         metrics=_flatten(rivals) | flatten_leads(leads) | slopes | off_policy.metrics,
         seconds=seconds,
         off_policy=off_policy,
     )
 
 
-def fit_contact_model(
+def fit_trees(
+    hierarchy: Hierarchy,
     log: DialLog,
     learn: np.ndarray,
     calibrate: np.ndarray,
     settings: Settings,
     rng: np.random.Generator,
     params: Mapping[str, float | int] | None = None,
-    start: Hierarchy | None = None,
 ) -> ContactModel:
-    """Fit hierarchy, trees and calibration; ``learn`` and ``calibrate`` are (n_dials,) bool over the log."""
-    hierarchy = fit_hierarchy(log.subset(learn), settings, start)
+    """Fit trees and calibration upon a hierarchy; ``learn`` and ``calibrate`` are (n_dials,) bool over the log."""
     rows = [build_training_rows(log, np.flatnonzero(mask), hierarchy, settings, rng) for mask in (learn, calibrate)]
     known, kept_apart = ((r.features, r.is_contact) for r in rows)
     return fit_boosting(hierarchy, settings.attributes, known, kept_apart, settings.model, settings.seed, params)

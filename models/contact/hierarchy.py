@@ -127,7 +127,9 @@ class Hierarchy:
         return np.asarray(tables + columns_of_dials(log) @ np.array(self.fatigue, dtype="float32"))
 
 
-def fit_hierarchy(log: DialLog, settings: Settings, start: Hierarchy | None = None) -> Hierarchy:
+def fit_hierarchy(
+    log: DialLog, settings: Settings, start: Hierarchy | None = None, half_life_days: float | None = None
+) -> Hierarchy:
     """Learn tables and prior from every dial of the log.
 
     Parameters
@@ -136,6 +138,8 @@ def fit_hierarchy(log: DialLog, settings: Settings, start: Hierarchy | None = No
         Dials to learn from; leave out what must stay unseen with ``DialLog.subset``.
     start
         An earlier fit on much the same log: fewer turns are needed.
+    half_life_days
+        A dial that is older than the newest by so much weighs half in the tables; None: all weigh the same.
     """
     if start is None:
         encoding = build_encoding(log.customers, settings.attributes, settings.segment_by)
@@ -145,7 +149,7 @@ def fit_hierarchy(log: DialLog, settings: Settings, start: Hierarchy | None = No
     else:
         fitted, sweeps = start, [_LATER_SWEEPS]
     codes, slots, worn = codes_of_dials(fitted.encoding, log), slot_codes(log.dials), columns_of_dials(log)
-    weights = np.array(fitted.fatigue)
+    weights, recency = np.array(fitted.fatigue), _weigh_recency(log.history.seconds, half_life_days)
     states = None if start is None else fitted.person_states(log)
     for n_sweeps in sweeps:
         if states is None:  # nothing is known of persons yet
@@ -154,7 +158,8 @@ def fit_hierarchy(log: DialLog, settings: Settings, start: Hierarchy | None = No
         else:
             mean, can_be_reached = states.mean_before + worn @ weights, 1.0 - states.never_at_last(log.history)
             variance = states.variance_before
-        tables = fit_effects(fitted.tables, codes, slots, log.is_contact, mean, variance, n_sweeps, can_be_reached)
+        counts = can_be_reached * recency
+        tables = fit_effects(fitted.tables, codes, slots, log.is_contact, mean, variance, n_sweeps, counts)
         logit = sum_effects(tables, codes, slots)
         variances, weights, shift = learn_persons(log.history, logit, worn, (fitted.variances, weights), fitted.never)
         logit += (worn @ weights).astype("float32")
@@ -173,6 +178,12 @@ def columns_of_dials(log: DialLog) -> np.ndarray:
     seconds = log.history.seconds
     faded = log.history.faded_failures_at(log.history.customer_row, seconds)
     return fatigue_columns(faded, seconds, log.history.part.astype("int64"), seconds)
+
+
+def _weigh_recency(seconds: np.ndarray, half_life_days: float | None) -> np.ndarray:
+    if half_life_days is None or len(seconds) == 0:
+        return np.ones(len(seconds))
+    return np.asarray(0.5 ** ((seconds.max() - seconds) / (half_life_days * 86_400)))
 
 
 def _shift(table: EffectTable, shift: float) -> EffectTable:

@@ -45,15 +45,21 @@ class Centre:
         """The same of the past way of calling, mean of a few draws."""
         return float(np.mean([self.value_dials(*self.draw_past_way(rng)) for _ in range(N_PAST_DRAWS)]))
 
-    def draw_past_way(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Customer and slot rows of the week as the log would have filled it; (n_dials,) int each."""
+    def draw_past_way(
+        self, rng: np.random.Generator, places: np.ndarray | None = None, dials_left: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Customer and slot rows of the week as the log would have filled it; (n_dials,) int each.
+
+        ``places`` (n_slots,) and ``dials_left`` of each eligible customer are those of the centre unless given.
+        """
         encoding = build_encoding(self.tables.customers, (), self.settings.segment_by)
         segment = encoding.encode(self.tables.customers)["×".join(self.settings.segment_by)]
         shares = read_past_way(self.tables.call_attempts, segment, self.slots, self.settings)
         day = pd.DatetimeIndex(self.slots["slot_start"]).tz_localize(None).to_numpy("datetime64[D]").astype("int64")
         who = self.eligibility
-        way = (shares, segment[who.eligible_rows], who.lawful, who.attempts_left, day, self.places)
-        rows, slot_rows = simulate_past_way(*way, rng)
+        left = who.attempts_left if dials_left is None else dials_left
+        given = self.places if places is None else places
+        rows, slot_rows = simulate_past_way(shares, segment[who.eligible_rows], who.lawful, left, day, given, rng)
         return who.eligible_rows[rows], slot_rows
 
     def value_dials(self, customer_rows: np.ndarray, slot_rows: np.ndarray) -> float:

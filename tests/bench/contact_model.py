@@ -10,6 +10,8 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
 
 import lightgbm as lgb
@@ -23,13 +25,13 @@ from centres import KINDS, Centre, build_centre
 from features.history import HISTORY_FEATURES, PART_FEATURES
 from features.slots import SLOT_FEATURES
 from features.table import DialLog, build_dial_log
-from models.contact.boosting import lightgbm_params
+from models.contact.boosting import fit_boosting, lightgbm_params
 from models.contact.effects import slot_codes
-from models.contact.fitting import fit_contact_model
 from models.contact.folds import split_production
 from models.contact.hierarchy import Hierarchy, codes_of_dials, fit_hierarchy
 from models.contact.metrics import judge
 from models.contact.model import Evidence, build_rows
+from models.contact.persons import NeverReached, PriorVariances
 from models.contact.rivals import build_training_rows
 from models.contact.scorer import Scorer, know_tonight
 from models.contact.segment_table import fit_segment_table
@@ -46,14 +48,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--quick", action="store_true", help="only ours and the reference")
+    parser.add_argument("--ablate", action="store_true", help="ours with one part taken away at a time")
     asked = parser.parse_args()
     for kind in asked.kinds:
         print(f"\n{kind}: {asked.customers:,} customers, three months, seed {asked.seed} (simulated)", flush=True)
         with pd.option_context("display.width", 200, "display.max_columns", 20):
-            print(judge_rivals(build_centre(kind, asked.customers, asked.seed), asked.quick).to_string(), flush=True)
+            print(judge_rivals(build_centre(kind, asked.customers, asked.seed), asked).to_string(), flush=True)
 
 
-def judge_rivals(centre: Centre, is_quick: bool) -> pd.DataFrame:
+def judge_rivals(centre: Centre, asked: argparse.Namespace) -> pd.DataFrame:
     """One row per rival: measures on the week ahead, true lift of its plan, share of the attainable gain, seconds."""
     rng = np.random.default_rng(1)
     past = centre.value_past_way(rng)
@@ -63,7 +66,7 @@ def judge_rivals(centre: Centre, is_quick: bool) -> pd.DataFrame:
     rows, slot_rows = dialled["row"].to_numpy(), dialled["slot"].to_numpy()
     is_contact = rng.random(len(rows)) < truth[rows, slot_rows]
     told = {}
-    for name, fit in list_rivals(centre, is_quick).items():
+    for name, fit in list_rivals(centre, asked).items():
         began = time.perf_counter()
         predict = fit()
         fitted = time.perf_counter()
@@ -82,7 +85,7 @@ def judge_rivals(centre: Centre, is_quick: bool) -> pd.DataFrame:
     return table.round({"log_loss": 4, "auc": 3, "brier": 4, "calibration_error": 4, "expected/true": 3, "lift": 3})
 
 
-def list_rivals(centre: Centre, is_quick: bool) -> dict[str, Callable[[], Predict]]:
+def list_rivals(centre: Centre, asked: argparse.Namespace) -> dict[str, Callable[[], Predict]]:
     """Name and how to fit; the reference is the last."""
     log = build_dial_log(centre.tables.call_attempts, centre.tables.customers, centre.settings)
     folds = split_production(log, np.datetime64(centre.as_of.tz_localize(None).date(), "D"), centre.settings)
@@ -95,8 +98,12 @@ def list_rivals(centre: Centre, is_quick: bool) -> dict[str, Callable[[], Predic
         "contact model": lambda: fit_ours(centre, log, folds, hierarchy, {}),
         "reference": lambda: Reference(centre.world, centre.slots["slot_start"]),
     }
-    if is_quick:
+    if asked.quick:
         return ours
+    if asked.ablate:
+        bare = {"n_trees": 1, "learning_rate": 1e-9}
+        less = {name: partial(fit_ours, centre, log, folds, poorer, bare) for name, poorer in ablate(hierarchy).items()}
+        return less | ours
     return {
         "segment table": lambda: fit_table(centre, log, folds, hierarchy),
         "LightGBM, attributes": lambda: fit_trees(
@@ -108,12 +115,30 @@ def list_rivals(centre: Centre, is_quick: bool) -> dict[str, Callable[[], Predic
     }
 
 
+def ablate(hierarchy: Hierarchy) -> dict[str, Hierarchy]:
+    """The fitted hierarchy with one part taken away; what is left is calibrated anew."""
+    spread = astuple(hierarchy.variances)
+    flat = [
+        t if t.slot_key == "" or t.customer_key == "" else replace(t, values=0 * t.values) for t in hierarchy.tables
+    ]
+    return {
+        "without persons": replace(hierarchy, variances=PriorVariances(1e-6, 1e-6, 1e-6, 1e-6)),
+        "persons in level only": replace(hierarchy, variances=PriorVariances(sum(spread), 1e-6, 1e-6, 1e-6)),
+        "without the never reached": replace(hierarchy, never=NeverReached()),
+        "without fatigue": replace(hierarchy, fatigue=(0.0,) * len(hierarchy.fatigue)),
+        "without curves of segments": replace(hierarchy, tables=flat),
+    }
+
+
 def fit_ours(
     centre: Centre, log: DialLog, folds: tuple[np.ndarray, np.ndarray], hierarchy: Hierarchy, params: dict[str, float]
 ) -> Predict:
     """Return the scorer of the contact model of a night."""
     rng = np.random.default_rng(2)
-    model = fit_contact_model(log, *folds, centre.settings, rng, params, hierarchy)
+    rows = [build_training_rows(log, np.flatnonzero(mask), hierarchy, centre.settings, rng) for mask in folds]
+    learn, calibrate = ((r.features, r.is_contact) for r in rows)
+    settings = centre.settings
+    model = fit_boosting(hierarchy, settings.attributes, learn, calibrate, settings.model, settings.seed, params)
     return Scorer(model, know_tonight(model, log, centre.as_of), centre.slots)
 
 
