@@ -7,6 +7,7 @@ import pandas as pd
 
 from configs.settings import Settings
 from features.contracts import CheckReport, Tables
+from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
 
 
@@ -32,6 +33,8 @@ class Night:
         One entry per stage: stage · seconds · peak_mb.
     fitted
         None when the champion of an earlier night was used (``model_name`` and ``model_version`` say which).
+    drift
+        What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
     """
 
     run_id: str
@@ -54,3 +57,4 @@ class Night:
     stages: tuple[dict[str, Any], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    drift: Drift | None = None

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 from prefect import flow
 
 from configs.errors import NoModelError
+from models.contact.drift import Drift
 from models.contact.fitting import FittedNight, fit_night
 from models.contact.model import ContactModel
 from models.contact.scorer import build_scorer
@@ -36,6 +37,8 @@ class NightModel:
         In the registry; version "unregistered" when the registry could not be reached.
     note
         Why it is not simply tonight's champion; empty when it is.
+    drift
+        What tonight's fit found to have moved, whichever model plans; None when nothing could be fitted.
     """
 
     model: ContactModel
@@ -43,6 +46,7 @@ class NightModel:
     version: str
     fitted: FittedNight | None
     note: str = ""
+    drift: Drift | None = None
 
 
 @flow(name="train")
@@ -73,10 +77,11 @@ def fit(order: Order, intake: Intake) -> NightModel:
         registered = log_night(
             store, name, fitted, draw_heat_map(order, intake, fitted.model), _tell_facts(order, intake)
         )
-        return _choose(store, fitted, registered)
+        return replace(_choose(store, fitted, registered), drift=fitted.drift)
     except OSError as error:
         logging.getLogger("kakedoki").warning("the model was not registered: %s", error)
-        return NightModel(fitted.model, name, "unregistered", fitted, "the model registry could not be reached")
+        note = "the model registry could not be reached"
+        return NightModel(fitted.model, name, "unregistered", fitted, note, fitted.drift)
 
 
 def open_store(order: Order) -> ModelStore:

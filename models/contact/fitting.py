@@ -16,6 +16,7 @@ from features.slots import build_slots
 from features.table import DialLog, build_dial_log, cut_nights
 from models.contact.boosting import fit_boosting
 from models.contact.calibration import build_reliability
+from models.contact.drift import Drift, measure_drift
 from models.contact.folds import Folds, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.metrics import judge
@@ -43,6 +44,8 @@ class FittedNight:
         feature · gain_share, largest first, summing to 1.
     params, metrics, seconds
         Flat, ready to be logged.
+    drift
+        What has moved in the forward fold; None when there is none.
     """
 
     model: ContactModel
@@ -52,6 +55,7 @@ class FittedNight:
     params: dict[str, float | int | str]
     metrics: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
+    drift: Drift | None = None
 
 
 def fit_night(
@@ -93,6 +97,8 @@ def fit_night(
         held_out = fit_contact_model(log, folds.learn, folds.calibrate, settings, rng, params)
         judged = judge_rivals(log, folds, held_out, settings, rng)
         trust = measure_trust(held_out, log, folds.forward, settings, rng)
+    with _timed(seconds, "drift"):
+        drift = measure_drift(held_out, log, folds, day, settings, rng.spawn(1)[0])
     progress(0.5)
     with _timed(seconds, "model"):
         model = fit_contact_model(log, *production, settings, rng, params, held_out.hierarchy)
@@ -106,8 +112,11 @@ def fit_night(
         calibration=reliability[["fold", "n", "p_mean", "contact_rate"]],
         importance=_importance(model),
         params={**settings.model.model_dump(), **(params or {}), "n_trees_kept": model.booster.num_trees()},
-        metrics=_flatten(rivals) | {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope},
+        metrics=_flatten(rivals)
+        | {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
+        | (drift.metrics if drift else {}),
         seconds=seconds,
+        drift=drift,
     )
 
 
