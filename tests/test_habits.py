@@ -60,9 +60,9 @@ def test_everybody_answering_less_is_a_matter_of_the_level_not_of_habits() -> No
 
 def test_weeks_that_always_differ_are_noise() -> None:
     found = judge_nights(week_sd=0.3)
-    assert n_alarms(found) <= 5  # taken as chance, all twelve would be alarms
+    assert n_alarms(found) <= 6  # taken as chance, nearly all would be alarms:
+    assert sum((habits.looks["noise"] * habits.looks["size"]).max() > 3 for habits in found) >= 9
     assert np.median([habits.looks["noise"].max() for habits in found]) > 2
-    assert sum((habits.looks["noise"] * habits.looks["size"]).max() > 4 for habits in found) >= 9
 
 
 def test_evenings_that_fail_are_named_with_their_interval() -> None:
@@ -118,3 +118,10 @@ def test_the_same_generator_gives_the_same_answer_and_changes_nothing() -> None:
     pd.testing.assert_frame_equal(log[0], before[0])
     assert np.array_equal(log[4], before[1])
     assert np.array_equal(log[5], before[2])
+
+
+def test_an_attribute_may_be_named_like_a_column_of_ours() -> None:
+    dials, levels, _, weeks_ago, p, is_contact = draw_log(2)
+    renamed = {"week": levels["gender"]}
+    found = judge((dials, renamed, ("week",), weeks_ago, p, is_contact))
+    assert found.p_value == judge((dials, levels, ("gender",), weeks_ago, p, is_contact)).p_value

@@ -30,7 +30,7 @@ _LEAST_CONTACTS = 60.0
 _LEAST_OF_LEVEL, _MOST_LEVELS = 20.0, 12
 _LEAST_TOLD = 10.0
 _N_DRAWS = 200
-_BY_PART = " × part"
+_BY_PART, _LEVEL_OF = " × part", "level of "
 _Z_90 = 1.6448536269514722
 _HOURS_ALIKE, _BANDS_ALIKE = 3.0, 2.0
 _OTHER_DAYS, _OTHER_LEVEL = 0.5, 0.25
@@ -143,7 +143,8 @@ def judge_habits(
         return Habits("steady", "no sign that habits have moved", table, p_value)
     most = str(table["look"].iloc[0])
     # a pair of attributes may find more, but its cells are a mouthful: either attribute speaks for it
-    plain = [look for look in looks[:n_plain] if look.name.removesuffix(_BY_PART) in most.removesuffix(_BY_PART)]
+    told = most.removesuffix(_BY_PART).split(" × ")
+    plain = [look for look in looks[:n_plain] if look.name.removesuffix(_BY_PART) in told]
     said = _tell(eras, plain, int(table["weeks"].iloc[0]), longest, max(noises))
     return Habits("moved", said, table, p_value)
 
@@ -157,7 +158,7 @@ def _count_finely(
     newest = p * (weeks_ago == 0)
     for name, named in levels.items():
         least = max(_LEAST_OF_LEVEL, newest.sum() / _MOST_LEVELS)
-        keys[name] = pool_thin_levels(named.reset_index(drop=True), newest, least)
+        keys[_LEVEL_OF + name] = pool_thin_levels(named.reset_index(drop=True), newest, least)
     counted = keys.assign(n=1, seen=is_contact.astype("int64"), expected=p, variance=p * (1 - p))
     return _add_up(counted)
 
@@ -179,7 +180,7 @@ def _list_looks(fine: pd.DataFrame, levels: Mapping[str, pd.Series], segment_by:
     for names in [*((name,) for name in levels), *pairs]:
         cell, alike, told = np.zeros(len(fine), dtype="int64"), np.ones((1, 1)), [""]
         for name in names:
-            level = fine[name].cat
+            level = fine[_LEVEL_OF + name].cat
             cell = cell * len(level.categories) + level.codes.to_numpy("int64")
             alike = np.kron(alike, _alike_levels(len(level.categories), bool(level.ordered)))
             told = [f"{before}, {name.replace('_', ' ')} {value}" for before in told for value in level.categories]
