@@ -37,7 +37,7 @@ def judge(log: tuple[Any, ...]) -> Habits:
 
 @cache
 def judge_nights(**kinds: float) -> tuple[Habits, ...]:
-    return tuple(judge(draw_log(seed, **kinds)) for seed in range(12))
+    return tuple(judge(draw_log(seed, **kinds)) for seed in range(8))
 
 
 def n_alarms(nights: tuple[Habits, ...]) -> int:
@@ -60,17 +60,17 @@ def test_everybody_answering_less_is_a_matter_of_the_level_not_of_habits() -> No
 
 def test_weeks_that_always_differ_are_noise() -> None:
     found = judge_nights(week_sd=0.3)
-    assert n_alarms(found) <= 6  # taken as chance, nearly all would be alarms:
-    assert sum((habits.looks["noise"] * habits.looks["size"]).max() > 3 for habits in found) >= 9
+    assert n_alarms(found) <= 5  # taken as chance, nearly all would be alarms:
+    assert sum((habits.looks["noise"] * habits.looks["size"]).max() > 3 for habits in found) >= 6
     assert np.median([habits.looks["noise"].max() for habits in found]) > 2
 
 
 def test_evenings_that_fail_are_named_with_their_interval() -> None:
     found = judge_nights(evening=-0.9)
-    assert n_alarms(found) >= 11
+    assert n_alarms(found) >= 7
     told = [habits.sentence for habits in found if habits.verdict == "moved"]
-    assert sum("less often than expected" in said for said in told) >= 10
-    assert sum("evening" in said or "from 18" in said or "from 19" in said or "from 20" in said for said in told) >= 9
+    assert sum("less often than expected" in said for said in told) >= 6
+    assert sum("evening" in said or "from 18" in said or "from 19" in said or "from 20" in said for said in told) >= 6
     assert all(said.startswith("habits have moved: ") and "(90 % interval " in said for said in told)
 
 
@@ -92,7 +92,25 @@ def test_many_looks_cost_what_they_should() -> None:
         assert habits.looks["p_value"].is_monotonic_increasing
         assert habits.p_value >= habits.looks["p_value"].iloc[0] * 0.9
         assert (habits.p_value < LEVEL) == (habits.verdict == "moved")
-    assert set(judge_nights()[0].looks["look"]) == {"hour", "gender × part"}
+    assert set(judge_nights()[0].looks["look"]) == {
+        "hour",
+        "hour, fading",
+        "gender × part",
+        "gender × part, fading",
+    }
+
+
+@pytest.mark.parametrize(("of_before", "fades"), [(0.3, True), (1.7, False)])
+def test_a_pattern_that_fades_is_told_from_one_that_grows(of_before: float, fades: bool) -> None:
+    """Evenings were good; now they are less so, or more."""
+    dials, levels, by, weeks_ago, p, _ = draw_log(8, n_a_week=2500)
+    good = 0.8 * (dials["part"] % 4 == 3).to_numpy()
+    truth = expit(logit(p) + good * np.where(weeks_ago < 4, of_before, 1.0))
+    is_contact = np.random.default_rng(9).random(len(p)) < truth
+    looks = judge((dials, levels, by, weeks_ago, expit(logit(p) + good), is_contact)).looks
+    fading = looks[looks["look"].str.endswith(", fading")]
+    assert (fading["p_value"].min() < 0.001) == fades
+    assert (fading["p_value"] < 0.5).any() == fades
 
 
 @pytest.mark.parametrize("n_a_week", [0, 1, 20])

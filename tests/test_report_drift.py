@@ -76,7 +76,8 @@ def test_only_what_noise_does_not_explain_is_shaded(drift: Drift) -> None:
     rows = dict(heat.rows)
     nine, every = rows["09:00"][-1], [cell for _, cells in heat.rows[1:-1] for cell in cells if cell is not None]
     assert nine is not None
-    assert nine.shade is not None and nine.shade >= 7
+    assert nine.shade is not None
+    assert nine.shade >= 7
     assert nine.text.startswith("+")
     assert sum(cell.shade is not None for cell in every) <= 0.3 * len(every)
     assert all(cell.shade is None for cell in every if cell.is_thin)

@@ -4,7 +4,8 @@ Every dial has a prediction, by one model for all weeks. In cells of the week (h
 part) contacts beyond those predicted are set against the weeks before, so that what the model always gets wrong
 cancels. The level of every group is taken out: a campaign that goes better everywhere, or a list of older people, is no
 change of habits. What is left is weighed by how alike cells are (neighbouring hours, ages and days move together),
-which finds broad changes in few dials that a plain chi-square of many thin cells would miss.
+which finds broad changes in few dials that a plain chi-square of many thin cells would miss. A second look asks one
+question only: do people stop being reached when they used to be?
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from features.levels import pool_thin_levels
 from features.slots import PARTS
@@ -30,7 +31,8 @@ _LEAST_CONTACTS = 60.0
 _LEAST_OF_LEVEL, _MOST_LEVELS = 20.0, 12
 _LEAST_TOLD = 10.0
 _N_DRAWS = 200
-_BY_PART, _LEVEL_OF = " × part", "level of "
+_PATTERN_VARIANCE = 0.05
+_BY_PART, _FADING, _LEVEL_OF = " × part", ", fading", "level of "
 _Z_90 = 1.6448536269514722
 _HOURS_ALIKE, _BANDS_ALIKE = 3.0, 2.0
 _OTHER_DAYS, _OTHER_LEVEL = 0.5, 0.25
@@ -108,10 +110,13 @@ def judge_habits(
     With r = Σ (seen − p) and v = Σ p (1 − p) over the dials of a cell, new and before, g = (r₁ v₀ − r₀ v₁) / (v₁ + v₀)
     is the score of a change of the cell's log-odds, less its mean over the group. The size of a look is g' K g over its
     mean by chance, K how alike the cells are: the locally most powerful test if changes are drawn with covariance K
-    (Liu, Lin & Ghosh 2007). Its p-value is by three moments (Imhof 1961). Weeks also differ without any change of
-    habits (weather, a new script), so sizes are divided by the mean of earlier weeks, each against the others. The
-    smallest p-value is set against those of 200 draws from the predictions (Westfall & Young 1993): the looks are many
-    and alike, and this is an exact price for them. How often it is right: docs/decisions/0007.
+    (Liu, Lin & Ghosh 2007). Its p-value is by three moments (Imhof 1961). Fading is g along the pattern of contacts in
+    the weeks before, against its mean and deviation over the draws, and its size the square of that.
+
+    Weeks also differ without any change of habits (weather, a new script), so sizes are divided by the mean of earlier
+    weeks, each against the others. The smallest p-value is set against those of 200 draws from the predictions
+    (Westfall & Young 1993): the looks are many and alike, and this is the price for just these. How often it is right:
+    docs/decisions/0007.
 
     References
     ----------
@@ -132,16 +137,17 @@ def judge_habits(
     noises += [float(np.mean(noises))] * (len(looks) - n_plain)
     drawn = np.column_stack([eras["seen"].to_numpy("float32"), _draw_contacts(eras, rng)])
     tested = [
-        _test_window(eras, look, weeks, longest, drawn, noise)
+        found
         for look, noise in zip(looks, noises, strict=True)
         for weeks in windows
+        for found in _test_window(eras, look, weeks, longest, drawn, noise)
     ]
     table = pd.DataFrame([row for row, _ in tested]).sort_values("p_value", kind="stable", ignore_index=True)
     by_chance = np.min([p_of_draws for _, p_of_draws in tested], axis=0)
     p_value = float((1 + np.sum(by_chance <= table["p_value"].iloc[0])) / (1 + _N_DRAWS))
     if p_value >= LEVEL:
         return Habits("steady", "no sign that habits have moved", table, p_value)
-    most = str(table["look"].iloc[0])
+    most = str(table["look"].iloc[0]).removesuffix(_FADING)
     # a pair of attributes may find more, but its cells are a mouthful: either attribute speaks for it
     told = most.removesuffix(_BY_PART).split(" × ")
     plain = [look for look in looks[:n_plain] if look.name.removesuffix(_BY_PART) in told]
@@ -212,41 +218,67 @@ def _draw_contacts(fine: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
 
 
 def _test_window(
-    fine: pd.DataFrame, look: _Look, weeks: int, longest: int, drawn: np.ndarray, noise: float
-) -> tuple[dict[str, float | int | str], np.ndarray]:
-    """One look at the newest weeks: its row, and the p-values of the draws (n_draws,)."""
+    fine: pd.DataFrame, look: _Look, weeks: int, longest: int, contacts: np.ndarray, noise: float
+) -> Iterator[tuple[dict[str, float | int | str], np.ndarray]]:
+    """Two looks at the newest weeks, at any change and at fading: the row of each, and the p-values of the draws."""
     week = fine["week"].to_numpy()
-    size, moments = _measure(fine, look, week < weeks, week >= longest, drawn)
-    found = _tail(size[:1] / noise, moments)
-    told: dict[str, float | int | str] = {"look": look.name, "weeks": weeks, "n_cells": len(look.names)}
-    told |= {"noise": noise}
-    return told | {"size": float(size[0] / noise), "p_value": float(found[0])}, _tail(size[1:], moments)
+    score, weight = _score(fine, look, week < weeks, week >= longest, contacts)
+    told: dict[str, float | int | str] = {"look": look.name, "weeks": weeks, "n_cells": len(look.names), "noise": noise}
+    size, law = _measure(look, score, weight)
+    found = _tail(size[:1] / noise, law)
+    yield told | {"size": float(size[0] / noise), "p_value": float(found[0])}, _tail(size[1:], law)
+    along = np.sum(score * _earlier_pattern(fine, look, week >= longest, contacts), axis=0)
+    steps = (along - along[1:].mean()) / max(float(along[1:].std()), 1e-12)
+    step = float(steps[0] / np.sqrt(noise))
+    faded: dict[str, float | int | str] = {
+        "look": look.name + _FADING,
+        "size": step**2,
+        "p_value": float(norm.cdf(step)),
+    }
+    yield told | faded, np.asarray(norm.cdf(steps[1:]))
 
 
-def _measure(
+def _score(
     fine: pd.DataFrame, look: _Look, is_new: np.ndarray, is_before: np.ndarray, contacts: np.ndarray
-) -> tuple[np.ndarray, tuple[float, float]]:
-    """Size of a look for every column of ``contacts`` (m, d); (d,), 1 by chance; and what its chance law needs."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score of a change of each cell's log-odds, level taken out, per column of ``contacts`` (m, d): (C, d), (C,)."""
     beyond = contacts - fine["expected"].to_numpy("float32")[:, None]
     n_cells, variance = len(look.names), fine["variance"].to_numpy()
     r_new, r_before = (_sum_cells(beyond[rows], look.cell[rows], n_cells) for rows in (is_new, is_before))
     v_new, v_before = (_sum_cells(variance[rows, None], look.cell[rows], n_cells)[:, 0] for rows in (is_new, is_before))
-    kept = np.flatnonzero((v_new > 0) & (v_before > 0))
-    v_new, v_before, group = v_new[kept], v_before[kept], look.group[kept]
-    weight = v_new * v_before / (v_new + v_before)
-    score = (
-        r_new[kept] * (v_before / (v_new + v_before))[:, None] - r_before[kept] * (v_new / (v_new + v_before))[:, None]
-    )
-    same = (group[:, None] == group) / np.bincount(group, weights=weight)[group]  # the mean over a group
-    score -= weight[:, None] * (same @ score)
-    covariance = np.diag(weight) - weight[:, None] * same * weight
-    alike = look.alike[np.ix_(kept, kept)]
-    law = alike @ covariance
+    share = v_new / np.maximum(v_new + v_before, 1e-12)
+    weight = share * v_before
+    score = np.where(weight[:, None] > 0, r_new * (1 - share)[:, None] - r_before * share[:, None], 0.0)
+    return score - weight[:, None] * (_mean_of_group(look, weight) @ score), weight
+
+
+def _mean_of_group(look: _Look, weight: np.ndarray) -> np.ndarray:
+    """(C, C) that turns sums of weighted values into the weighted mean of each cell's group."""
+    total = np.bincount(look.group, weights=weight)[look.group]
+    return np.asarray((look.group[:, None] == look.group) / np.maximum(total, 1e-12))
+
+
+def _measure(look: _Look, score: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """Size of a look for every column of ``score`` (C, d), 1 by chance; and what the law of chance needs."""
+    law = look.alike @ (np.diag(weight) - weight[:, None] * _mean_of_group(look, weight) * weight)
     squared = law @ law
     mean, second, third = np.trace(law), np.trace(squared), float(np.sum(squared * law.T))
-    if not mean > 0:
-        return np.ones(contacts.shape[1]), (0.0, 1.0)
-    return np.sum(score * (alike @ score), axis=0) / mean, (np.sqrt(2 * second) / mean, second**3 / third**2)
+    if not mean > 1e-9:
+        return np.ones(score.shape[1]), (0.0, 1.0)
+    return np.sum(score * (look.alike @ score), axis=0) / mean, (np.sqrt(2 * second) / mean, second**3 / third**2)
+
+
+def _earlier_pattern(fine: pd.DataFrame, look: _Look, is_before: np.ndarray, contacts: np.ndarray) -> np.ndarray:
+    """When each group was reached in the weeks before, shrunk log-odds around its level; (C, d).
+
+    The draws make theirs anew, so that what a pattern owes to chance, and must lose again, is known.
+    """
+    columns = np.column_stack([fine["n"], fine["variance"], contacts])[is_before]
+    summed = _sum_cells(columns, look.cell[is_before], len(look.names))
+    n, variance, seen = summed[:, 0], summed[:, 1], summed[:, 2:]
+    surplus = seen - n[:, None] * (_mean_of_group(look, n) @ seen)
+    shrunk = np.eye(len(n)) + _PATTERN_VARIANCE * look.alike * variance
+    return np.linalg.solve(shrunk, _PATTERN_VARIANCE * (look.alike @ surplus))
 
 
 def _sum_cells(values: np.ndarray, cell: np.ndarray, n_cells: int) -> np.ndarray:
@@ -270,10 +302,10 @@ def _usual_noise(fine: pd.DataFrame, looks: list[_Look], longest: int) -> list[f
     """
     week, seen = fine["week"].to_numpy(), fine["seen"].to_numpy("float32")[:, None]
     is_before = week >= longest
-    own = [
-        np.mean([_measure(fine, look, week == one, is_before & (week != one), seen)[0] for one in set(week[is_before])])
-        for look in looks
-    ]
+    own = []
+    for look in looks:
+        weeks = [(week == one, is_before & (week != one)) for one in set(week[is_before])]
+        own.append(np.mean([_measure(look, *_score(fine, look, new, others, seen))[0] for new, others in weeks]))
     return [max(float(mean + np.mean(own)) / 2, 1.0) for mean in own]
 
 

@@ -86,7 +86,8 @@ def draw_weeks(weeks: pd.DataFrame, kind: str = "wide") -> Markup:
     low, high = find_scale(pd.concat([weeks["low"], weeks["high"], weeks["contact_rate"]]))
     margin = 0.1 * (high - low)
     down, step = _scale((max(low - margin, 0.0), high + margin), (bottom, top)), (width - left - 4) / len(weeks)
-    ticks = [tick for tick in _round_ticks(high + margin) if tick >= max(low - margin, 0.0)]
+    every_tick = _round_ticks(high - low + 2 * margin)[1]
+    ticks = [k * every_tick for k in range(1, 200) if low - margin <= k * every_tick <= high + margin]
     marks = [line(left, down(tick), width, down(tick), "grid") for tick in ticks]
     marks += [words(left - 6, down(tick) + 4, _spell_tick(tick), "tick", "end") for tick in ticks]
     every = 1 if kind == "wide" else max(math.ceil(len(weeks) / 4), 1)
