@@ -116,7 +116,7 @@ def judge_habits(
     Weeks also differ without any change of habits (weather, a new script), so sizes are divided by the mean of earlier
     weeks, each against the others. The smallest p-value is set against those of 200 draws from the predictions
     (Westfall & Young 1993): the looks are many and alike, and this is the price for just these. How often it is right:
-    docs/decisions/0007.
+    docs/decisions/0008.
 
     References
     ----------

@@ -66,7 +66,7 @@ def compare_shares(new: np.ndarray, before: np.ndarray) -> dict[str, float | int
     --------
     >>> moved = compare_shares(np.array([200.0, 800.0]), np.array([500.0, 500.0]))
     >>> round(moved["psi"], 2), round(moved["expected"], 3), moved["verdict"]
-    (0.42, 0.002, 'moved')
+    (0.41, 0.002, 'moved')
     >>> compare_shares(np.array([3.0, 7.0]), np.array([5.0, 5.0]))["verdict"]
     'steady'
     """
