@@ -7,6 +7,7 @@ import pandas as pd
 
 from configs.settings import Settings
 from features.contracts import CheckReport, Tables
+from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
 
 
@@ -38,6 +39,8 @@ class Night:
         Version of tonight's fit when the champion of an earlier night made the plan; None when tonight's did.
     verdict
         What the gate said of tonight's fit.
+    drift
+        What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
     """
 
     run_id: str
@@ -60,6 +63,7 @@ class Night:
     stages: tuple[dict[str, Any], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    drift: Drift | None = None
     challenger: str | None = None
     verdict: str = ""
 

@@ -85,10 +85,16 @@ def build_night(
         model_version=model.version,
         stages=tuple(stages),
         versions=list_versions(),
-        notes=(model.note,) if model.note else (),
+        notes=tell_notes(model),
+        drift=model.drift,
         challenger=model.challenger,
         verdict=model.verdict,
     )
+
+
+def tell_notes(model: NightModel) -> tuple[str, ...]:
+    """Say what people must know about the model: why an earlier one plans, and that habits have moved."""
+    return tuple(filter(None, (model.note, model.drift.warning if model.drift else "")))
 
 
 def list_versions() -> dict[str, str]:

@@ -28,8 +28,9 @@ def tell_night(night: Night, out: Path, console: Console | None = None) -> None:
     table.add_row("call list", str(out / "call_list.csv"))
     table.add_row("report", str(out / "report.html"))
     console.print(table, highlight=False)
+    warning = night.drift.warning if night.drift else ""
     for note in (*night.report.notes, *night.notes):
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"{'warning' if note == warning else 'note'}: {note}", highlight=False, markup=False)
 
 
 def tell_model(chosen: NightModel, console: Console | None = None) -> None:
@@ -44,6 +45,8 @@ def tell_model(chosen: NightModel, console: Console | None = None) -> None:
             )
         console.print(table, highlight=False)
     console.print(f"model {chosen.name} version {chosen.version}{chosen.note and ': '}{chosen.note}", highlight=False)
+    if chosen.drift and chosen.drift.warning:
+        console.print(f"warning: {chosen.drift.warning}", highlight=False, markup=False)
 
 
 def tell_tuned(found: Tuned, file: Path, console: Console | None = None) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from prefect import flow
 
 from configs.errors import NoModelError
+from models.contact.drift import Drift
 from models.contact.fitting import FittedNight, fit_night
 from models.contact.gate import Verdict, judge_challenger
 from models.contact.model import ContactModel
@@ -51,6 +52,11 @@ class NightModel:
     note: str = ""
     challenger: str | None = None
     verdict: str = ""
+
+    @property
+    def drift(self) -> Drift | None:
+        """What tonight's fit found to have moved, whichever model plans; None when nothing was fitted."""
+        return self.fitted.drift if self.fitted else None
 
 
 @flow(name="train")

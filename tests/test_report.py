@@ -242,7 +242,7 @@ def test_the_page_is_well_formed_and_its_sections_come_in_the_agreed_order(page:
     outline = _Outline(page)
     assert outline.open == []
     ids = [attributes.get("id") for tag, attributes in outline.tags if tag == "h2"]
-    assert ids == ["gains", "log", "plan", "list", "excluded", "staffing", "models", "card", "run"]
+    assert ids == ["gains", "log", "plan", "list", "excluded", "staffing", "models", "drift", "card", "run"]
     links = [attributes["href"] for tag, attributes in outline.tags if tag == "a"]
     assert links == [f"#{id_}" for id_ in ids]
 

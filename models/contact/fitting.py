@@ -16,6 +16,7 @@ from features.slots import build_slots
 from features.table import DialLog, build_dial_log, cut_nights
 from models.contact.boosting import fit_boosting
 from models.contact.calibration import build_reliability
+from models.contact.drift import Drift, measure_drift
 from models.contact.folds import Folds, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.leads import compare_on_forward, flatten_leads
@@ -52,6 +53,8 @@ class FittedNight:
         Flat, ready to be logged.
     off_policy
         What the held-out days' outcomes say of the hours that the model would have chosen.
+    drift
+        What has moved in the forward fold; None when there is none.
     """
 
     model: ContactModel
@@ -64,6 +67,7 @@ class FittedNight:
     metrics: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
     off_policy: OffPolicy | None = None
+    drift: Drift | None = None
 
 
 def fit_night(
@@ -112,6 +116,8 @@ def fit_night(
         trust = measure_trust(held_out, log, folds.forward, settings, rng)
     with _timed(seconds, "off_policy"):  # a stream of its own: the model must not depend on what judges it
         off_policy = measure_off_policy(held_out, log, folds.forward, settings, rng.spawn(1)[0])
+    with _timed(seconds, "drift"):
+        drift = measure_drift(held_out, log, folds, day, settings, rng.spawn(1)[0])
     progress(0.5)
     with _timed(seconds, "model"):
         hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, memory)
@@ -134,9 +140,14 @@ def fit_night(
             "n_trees_kept": model.booster.num_trees(),
             "memory_days": memory or "all",
         },
-        metrics=_flatten(rivals) | flatten_leads(leads) | slopes | off_policy.metrics,
+        metrics=_flatten(rivals)
+        | flatten_leads(leads)
+        | slopes
+        | off_policy.metrics
+        | (drift.metrics if drift else {}),
         seconds=seconds,
         off_policy=off_policy,
+        drift=drift,
     )
 
 

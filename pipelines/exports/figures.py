@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from features.measures import add_rate_interval
-from pipelines.exports.heatmaps import WEEKDAYS, shade
+from pipelines.exports.heatmaps import WEEKDAYS, find_scale, shade
 from pipelines.exports.marks import draw, join, line, mark, titled, words
 from pipelines.exports.sentences import count, decimal, judge_gain, percent
 
@@ -78,6 +78,30 @@ def draw_calibration(calibration: pd.DataFrame, kind: str = "wide") -> Markup:
     marks.append(words((left + side) / 2, bottom + 38, "predicted", "axis", "middle"))
     marks.append(words(left - 34, 8, "observed", "axis"))
     return draw("Observed contact rate against predicted", side, bottom + 44, kind, *marks)
+
+
+def draw_weeks(weeks: pd.DataFrame, kind: str = "wide") -> Markup:
+    """Draw per week the contact rate seen (point) and the interval in which nine of ten should lie (bar)."""
+    width, left, top, bottom = WIDTHS[kind], 46.0, 12.0, 190.0 if kind == "wide" else 160.0
+    low, high = find_scale(pd.concat([weeks["low"], weeks["high"], weeks["contact_rate"]]))
+    margin = 0.1 * (high - low)
+    down, step = _scale((max(low - margin, 0.0), high + margin), (bottom, top)), (width - left - 4) / len(weeks)
+    every_tick = _round_ticks(high - low + 2 * margin)[1]
+    ticks = [k * every_tick for k in range(1, 200) if low - margin <= k * every_tick <= high + margin]
+    marks = [line(left, down(tick), width, down(tick), "grid") for tick in ticks]
+    marks += [words(left - 6, down(tick) + 4, _spell_tick(tick), "tick", "end") for tick in ticks]
+    every = 1 if kind == "wide" else max(math.ceil(len(weeks) / 4), 1)
+    for i, week in enumerate(_rows(weeks)):
+        x, start = left + step * (i + 0.5), week["week_start"]
+        tone = "gain" if week["low"] <= week["contact_rate"] <= week["high"] else "loss"
+        marks.append(line(x, down(week["low"]), x, down(week["high"]), "interval expected"))
+        marks.append(line(x - 7, down(week["p_mean"]), x + 7, down(week["p_mean"]), "expected-mean"))
+        marks.append(
+            titled("circle", _title_week(week), cx=x, cy=down(week["contact_rate"]), r=5, class_=f"point {tone}")
+        )
+        if (len(weeks) - 1 - i) % every == 0:
+            marks.append(words(x, bottom + 20, f"{start:%b} {start.day}", "tick", "middle"))
+    return draw("Contact rate expected and seen by week", width, bottom + 28, kind, *marks)
 
 
 def _forest_row(name: str, gain: dict[str, Any], across: _Scale, y: float, kind: str) -> list[Markup]:
@@ -168,6 +192,13 @@ def _round_ticks(peak: float) -> Sequence[float]:
 
 def _title_bin(row: dict[str, Any]) -> str:
     return f"predicted {percent(row['p_mean'])}, observed {percent(row['contact_rate'])} of {count(row['n'])} dials"
+
+
+def _title_week(week: dict[str, Any]) -> str:
+    return (
+        f"week from {week['week_start'].date()}: {percent(week['contact_rate'])} of {count(week['n'])} dials seen, "
+        f"{percent(week['p_mean'])} expected ({percent(week['low'])} to {percent(week['high'])})"
+    )
 
 
 def _spell_tick(share: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.contact.drift import Drift
 from pipelines.night import Night
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
@@ -23,7 +24,8 @@ def build_record(night: Night) -> dict[str, Any]:
     dict
         run_id · run_date · as_of · is_simulated · source · staffing_mode · horizon_days · expected_contacts · gains ·
         off_policy (null when no model was fitted tonight) · plan · counts (of the outputs) · inputs (fingerprint and
-        counts) · model · stages (stage, seconds, peak_mb) · seconds · peak_mb · notes · versions · settings.
+        counts) · model · drift (psi, calibration by week, slot and segment, habits; null when nothing was fitted) ·
+        stages (stage, seconds, peak_mb) · seconds · peak_mb · notes · versions · settings.
     """
     seconds = [stage.get("seconds") for stage in night.stages]
     peaks = [stage.get("peak_mb") for stage in night.stages]
@@ -43,6 +45,7 @@ def build_record(night: Night) -> dict[str, Any]:
         "counts": _count_outputs(night),
         "inputs": {"fingerprint": night.fingerprint, "counts": night.report.counts},
         "model": _describe_model(night),
+        "drift": _describe_drift(night.drift),
         "stages": night.stages,
         "seconds": sum(value for value in seconds if value is not None),
         "peak_mb": max((value for value in peaks if value is not None), default=None),
@@ -123,4 +126,17 @@ def _describe_model(night: Night) -> dict[str, Any]:
         "calibration": fitted.calibration,
         "importance": fitted.importance,
         "seconds": fitted.seconds,
+    }
+
+
+def _describe_drift(drift: Drift | None) -> dict[str, Any] | None:
+    if drift is None:
+        return None
+    return {
+        "habits": vars(drift.habits),
+        "metrics": drift.metrics,
+        "psi": drift.stability,
+        "calibration_by_week": drift.weeks,
+        "calibration_by_slot": drift.slots,
+        "calibration_by_segment": drift.segments,
     }

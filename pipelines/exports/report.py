@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from features.measures import add_calling_time, build_rates
 from pipelines.exports import figures, heatmaps, sentences
+from pipelines.exports.drift import tell_drift
 from pipelines.exports.record import as_plain
 from pipelines.exports.segments import build_segments
 from pipelines.night import Night
@@ -22,7 +23,8 @@ def build_report(night: Night) -> str:
 
     The page is the same for the same night. Text of the data is escaped.
     """
-    context = _tell_result(night) | _tell_log(night) | _tell_plan(night) | _tell_model(night) | _tell_run(night)
+    context = _tell_result(night) | _tell_log(night) | _tell_plan(night) | _tell_model(night)
+    context |= tell_drift(night) | _tell_run(night)
     return _build_environment().get_template("report.html.jinja").render(context)
 
 
