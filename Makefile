@@ -17,10 +17,10 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly tune compare rollback schedule prefect mlflow test lint type check bench bench-model bench-honesty docs clean
+.PHONY: help install demo sample train plan nightly tune compare rollback schedule prefect mlflow test lint type check bench bench-model bench-honesty bench-copenhagen docs clean
 
 help: ## list every target with one line each
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(READY) ## build .venv from the lock file (about a minute)
 
@@ -93,6 +93,9 @@ bench-model: $(READY) ## in worlds of known truth: the contact model, its rivals
 
 bench-honesty: $(READY) ## whether claimed gains are true: 20 seeds of each world (about an hour)
 	$(BIN)/python tests/bench/honesty.py
+
+bench-copenhagen: $(READY) ## the contact model on the real calls of ../shared/data, with intervals
+	$(BIN)/python tests/bench/copenhagen.py
 
 docs: $(READY) ## write the pages of every public name into site/
 	$(BIN)/pdoc --docformat numpy --output-directory site configs features models pipelines

@@ -14,7 +14,6 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 _PRIOR_TIMING, _PRIOR_SD = 0.5, 0.5
-_MOST_SLOPE = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class Trust:
         return np.array([self.list_slope, self.timing_slope])
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Slopes as they might as well be, (2,), none below zero; above 1 too, for a timid model may be beaten."""
-        return np.clip(rng.multivariate_normal(self.slopes, np.array(self.covariance)), 0.0, _MOST_SLOPE)
+        """Slopes as they might as well be, (2,): also above 1, for a timid model may be beaten, and below 0."""
+        return np.clip(rng.multivariate_normal(self.slopes, np.array(self.covariance)), -1.0, 2.0)
 
     @staticmethod
     def correct(usual: np.ndarray, difference: np.ndarray, everyone: float, slopes: np.ndarray) -> np.ndarray:
