@@ -90,7 +90,7 @@ def options(command: click.Command) -> set[str]:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):.*## ", read("Makefile"), flags=re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), flags=re.MULTILINE))
 
 
 def kakedoki_lines() -> list[tuple[str, list[str]]]:

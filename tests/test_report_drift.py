@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from models.contact.drift import Drift
+from models.contact.fitting import FittedNight
 from models.contact.habits import Habits
-from models.contact.model import ContactModel
 from models.contact.reliability import compare_groups, compare_slots, compare_weeks
 from models.contact.stability import compare_shares
 from pipelines.exports import build_report, figures
@@ -100,12 +100,14 @@ def test_the_record_holds_it_as_strict_json(night: Night, drift: Drift) -> None:
 
 
 def test_the_warning_is_among_the_notes_and_on_the_terminal(drift: Drift) -> None:
-    model = cast(ContactModel, cast(Any, None))
     steady = replace(drift, habits=replace(MOVED, verdict="steady"))
-    chosen = NightModel(model, "m", "1", None, "the champion plans", drift)
+    none = cast(Any, None)
+    rivals = pd.DataFrame(columns=["rival", "fold", "log_loss", "auc", "calibration_error"])
+    fitted = FittedNight(none, none, rivals, none, none, none, {}, {}, drift=drift)
+    chosen = NightModel(none, "m", "1", fitted, "the champion plans")
     assert tell_notes(chosen) == ("the champion plans", MOVED.sentence)
-    assert tell_notes(replace(chosen, drift=steady)) == ("the champion plans",)
-    assert tell_notes(NightModel(model, "m", "1", None)) == ()
+    assert tell_notes(replace(chosen, fitted=replace(fitted, drift=steady))) == ("the champion plans",)
+    assert tell_notes(NightModel(none, "m", "1", None)) == ()
     console = Console(record=True, width=200, file=StringIO())
     tell_model(chosen, console)
     assert f"warning: {MOVED.sentence}" in console.export_text()

@@ -34,7 +34,7 @@ def fit_calibration(logit: np.ndarray, is_contact: np.ndarray) -> Calibration:
 
     Examples
     --------
-    >>> fit = fit_calibration(np.repeat([-1.0, 1.0], 500), np.tile([True, False], 500))
+    >>> fit = fit_calibration(np.repeat([-1.0, 1.0], 5_000), np.tile([True, False], 5_000))
     >>> abs(fit.slope) < 0.2
     True
     """

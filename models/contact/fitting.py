@@ -24,7 +24,7 @@ from models.contact.memory import fit_with_best_memory
 from models.contact.metrics import judge
 from models.contact.model import ContactModel, build_rows, gather_evidence_of_dials
 from models.contact.off_policy import OffPolicy, measure_off_policy
-from models.contact.rivals import RIVALS, build_training_rows, judge_rivals
+from models.contact.rivals import RIVALS, Judged, build_training_rows, judge_rivals
 from models.contact.scorer import Scorer
 from models.contact.trust import Trust, fit_trust
 
@@ -124,27 +124,18 @@ def fit_night(
         model = fit_trees(hierarchy, log, *production, settings, rng, params)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
-    own = [j for j in judged if j.rival == RIVALS[-1]]
     slopes = {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
-    reliability = pd.concat([build_reliability(j.p, j.is_contact).assign(fold=j.fold) for j in own], ignore_index=True)
+    kept = {"n_trees_kept": model.booster.num_trees(), "memory_days": memory or "all"}
+    found = off_policy.metrics | (drift.metrics if drift else {})
     return FittedNight(
         model=replace(model, trust=trust),
         held_out=held_out,
         rivals=rivals,
         leads=leads,
-        calibration=reliability[["fold", "n", "p_mean", "contact_rate"]],
+        calibration=_collect_reliability(judged),
         importance=_importance(model),
-        params={
-            **settings.model.model_dump(),
-            **(params or {}),
-            "n_trees_kept": model.booster.num_trees(),
-            "memory_days": memory or "all",
-        },
-        metrics=_flatten(rivals)
-        | flatten_leads(leads)
-        | slopes
-        | off_policy.metrics
-        | (drift.metrics if drift else {}),
+        params={**settings.model.model_dump(), **(params or {}), **kept},
+        metrics=_flatten(rivals) | flatten_leads(leads) | slopes | found,
         seconds=seconds,
         off_policy=off_policy,
         drift=drift,
@@ -228,6 +219,12 @@ def _importance(model: ContactModel) -> pd.DataFrame:
     share = gain / gain.sum() if gain.sum() else gain
     shown = pd.DataFrame({"feature": model.feature_names, "gain_share": share})
     return shown.sort_values(["gain_share", "feature"], ascending=[False, True], ignore_index=True)
+
+
+def _collect_reliability(judged: list[Judged]) -> pd.DataFrame:
+    own = [j for j in judged if j.rival == RIVALS[-1]]
+    bins = pd.concat([build_reliability(j.p, j.is_contact).assign(fold=j.fold) for j in own], ignore_index=True)
+    return bins[["fold", "n", "p_mean", "contact_rate"]]
 
 
 def _flatten(rivals: pd.DataFrame) -> dict[str, float]:
