@@ -97,7 +97,7 @@ def tell_search(done: Search, console: Console | None = None) -> None:
     for name in ("log loss ↓", "gain ↑", "leaves", "rows in leaf", "learning rate", "feature share", "l2", "seconds"):
         table.add_column(name, justify="right")
     for row in shown.to_dict("records"):
-        losses = (decimal(row["log_loss"], 5), "–" if row["is_default"] else f"{row['ahead']:+.5f}")
+        losses = (decimal(row["log_loss"], 5), "–" if row["is_default"] else f"{round(row['ahead'], 5) + 0.0:+.5f}")
         params = zip(TUNED_PARAMS, (0, 0, 3, 2, 2), strict=True)
         cells = [count(row[name]) if not digits else decimal(row[name], digits) for name, digits in params]
         called = "default" if row["is_default"] else str(row["trial"])

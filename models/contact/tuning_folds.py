@@ -114,10 +114,10 @@ def build_tuning_folds(
     if n_search < 1:
         needed = 3 * model.test_days + 2 * model.gap_days
         raise NoModelError(f"call_attempts: {newest - first} of log, tuning needs {needed} days: give a longer log")
+    cuts = [_cut(log, newest - back * model.test_days, settings) for back in range(n_search, -1, -1)]
     folds: list[TuningFold] = []
-    for back in range(n_search, -1, -1):  # oldest first: a hierarchy begins at the older one's, never at a later one's
-        start = folds[-1].hierarchy if folds else None
-        folds.append(_build_fold(log, newest - back * model.test_days, settings, rng, start))
+    for cut in cuts:  # oldest first: a hierarchy begins at the older one's, never at a later one's
+        folds.append(_build_fold(log, cut, settings, rng, folds[-1].hierarchy if folds else None))
     return TuningFolds(tuple(folds[-2::-1]), folds[-1], settings)
 
 
@@ -140,19 +140,27 @@ def watch_learning(report: Report, learning_rate: float) -> Callback:
     return watch
 
 
-def _build_fold(
-    log: DialLog, as_of_day: np.datetime64, settings: Settings, rng: np.random.Generator, start: Hierarchy | None
-) -> TuningFold:
-    """The fold as the night of that day would have cut it; later dials take no part."""
+def _cut(log: DialLog, as_of_day: np.datetime64, settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows to learn from, to calibrate on and to judge on, as the night of that day would; later dials take no part."""
     folds = split_folds(log, as_of_day, settings)
-    forward = np.flatnonzero(folds.forward & (log.dials["day"].to_numpy("datetime64[D]") < as_of_day))
-    parts = (np.flatnonzero(folds.learn), np.flatnonzero(folds.calibrate), forward)
-    n_contacts = [int(log.is_contact[rows].sum()) for rows in parts]
+    forward = folds.forward & (log.dials["day"].to_numpy("datetime64[D]") < as_of_day)
+    n_contacts = [int(log.is_contact[part].sum()) for part in (folds.learn, folds.calibrate, forward)]
     if not all(n_contacts):
         raise NoModelError(
             f"call_attempts: {', '.join(map(str, n_contacts))} keyman contacts to learn from, calibrate and judge "
             f"on as of {as_of_day}, tuning needs some of each: give a log of more days and customers"
         )
-    hierarchy = fit_hierarchy(log.subset(folds.learn), settings, start)
-    learn, calibrate, judged = (build_training_rows(log, rows, hierarchy, settings, rng) for rows in parts)
-    return TuningFold(hierarchy, learn, calibrate, judged, log.history.customer_row[forward])
+    return np.flatnonzero(folds.learn), np.flatnonzero(folds.calibrate), np.flatnonzero(forward)
+
+
+def _build_fold(
+    log: DialLog,
+    cut: tuple[np.ndarray, np.ndarray, np.ndarray],
+    settings: Settings,
+    rng: np.random.Generator,
+    start: Hierarchy | None,
+) -> TuningFold:
+    is_known = np.bincount(cut[0], minlength=len(log.dials)) > 0
+    hierarchy = fit_hierarchy(log.subset(is_known), settings, start)
+    learn, calibrate, forward = (build_training_rows(log, rows, hierarchy, settings, rng) for rows in cut)
+    return TuningFold(hierarchy, learn, calibrate, forward, log.history.customer_row[cut[2]])
