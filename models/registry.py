@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ from models.contact.metrics import read_measures
 from models.contact.model import BASE, ContactModel
 from models.contact.past import Past
 from models.contact.pictures import draw_pictures
+from models.contact.tuned import TUNED_PARAMS, Tuned
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _PREVIOUS, _TAKEN_BACK = "previous_champion", "taken_back"
+_MOST_TRIALS_SHOWN = 20
 _REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn")
 
 
@@ -272,6 +274,50 @@ def roll_back(store: ModelStore, name: str, to: str | None = None) -> Rollback:
             client.delete_model_version_tag(name, target, _TAKEN_BACK)
         client.set_registered_model_alias(name, CHAMPION, target)
         return Rollback(name, champion, target, versions[target].get("verdict", ""))
+
+
+def log_search(store: ModelStore, name: str, found: Tuned) -> str:
+    """Log a search for better settings in an experiment of its own, so that MLflow's page shows its trials abreast.
+
+    One run for the search, with its verdict, its lead over the default and ``trials.json``, all trials as a table; in
+    it one run each for the default and the best twenty.
+
+    Returns
+    -------
+    str
+        Name of the experiment: the store's own and ``-tuning``.
+
+    Raises
+    ------
+    OSError
+        The store cannot be reached or refuses.
+    """
+    searches = replace(store, experiment=f"{store.experiment}-tuning")
+    table = found.table
+    counts = {"n_trials": found.n_trials, "n_pruned": found.n_pruned, "default.log_loss": found.default_log_loss}
+    with _talking_to(searches), mlflow.start_run(run_name=found.study):
+        mlflow.set_tags({"model": name, "verdict": found.verdict})
+        mlflow.log_params(found.best or found.default)
+        mlflow.log_metrics(
+            {"log_loss": found.log_loss} | counts | {f"newest_week.{k}": v for k, v in found.lead.items()}
+        )
+        mlflow.log_table(table, "trials.json")
+        for row, trial in enumerate(table.to_dict("records")):
+            if row < _MOST_TRIALS_SHOWN or trial["is_default"]:
+                _log_trial({str(key): value for key, value in trial.items()}, row == 0, found.lead)
+    return searches.experiment
+
+
+def _log_trial(trial: Mapping[str, Any], is_best: bool, lead: Mapping[str, float]) -> None:
+    """A run in the run of its search; the default and the best also say how they did on the newest week."""
+    called = "default" if trial["is_default"] else f"trial {trial['trial']}{' (best)' if is_best else ''}"
+    newest = lead.get("default_log_loss" if trial["is_default"] else "log_loss")
+    with mlflow.start_run(run_name=called, nested=True):
+        mlflow.set_tag("state", trial["state"])
+        mlflow.log_params({key: trial[key] for key in TUNED_PARAMS})
+        mlflow.log_metrics({key: trial[key] for key in ("log_loss", "seconds") if pd.notna(trial[key])})
+        if newest is not None and (is_best or trial["is_default"]):
+            mlflow.log_metric("newest_week.log_loss", newest)
 
 
 @contextmanager

@@ -204,10 +204,9 @@ def tune(
     Example: kakedoki tune --source data --trials 50 --timeout 3600
     """
     with _running("tune"):
-        from pipelines.search import search
-        from pipelines.summary import tell_tuned
+        from pipelines.search import search, tell_search
 
-        tell_tuned(*search(source, _date_of(run_date, config), trials, timeout, config or []))
+        tell_search(search(source, _date_of(run_date, config), trials, timeout, config or []))
 
 
 @app.command()

@@ -5,7 +5,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from models.contact.tuning import Tuned
 from pipelines.night import Night
 from pipelines.train import NightModel
 
@@ -47,14 +46,3 @@ def tell_model(chosen: NightModel, console: Console | None = None) -> None:
     console.print(f"model {chosen.name} version {chosen.version}{chosen.note and ': '}{chosen.note}", highlight=False)
     if chosen.drift and chosen.drift.warning:
         console.print(f"warning: {chosen.drift.warning}", highlight=False, markup=False)
-
-
-def tell_tuned(found: Tuned, file: Path, console: Console | None = None) -> None:
-    """Print what a search found and where it is kept."""
-    console = console or Console(soft_wrap=True)
-    console.print(
-        f"{found.n_trials} trials: log loss {found.log_loss:.5f}, the settings' own {found.default_log_loss:.5f}",
-        f"{file}: {found.params or 'the settings as they are'}",
-        sep="\n",
-        highlight=False,
-    )

@@ -1,6 +1,6 @@
 """Small, strongly regularised LightGBM trees that correct the hierarchy where it is too simple."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import lightgbm as lgb
 import numpy as np
@@ -11,6 +11,7 @@ from models.contact.calibration import fit_calibration
 from models.contact.hierarchy import Hierarchy
 from models.contact.model import BASE, ContactModel
 
+Callback = Callable[[lgb.callback.CallbackEnv], None]
 _PATIENCE = 30
 
 
@@ -22,6 +23,7 @@ def fit_boosting(
     settings: ModelSettings,
     seed: int,
     params: Mapping[str, float | int] | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> ContactModel:
     """Boost from the hierarchy's logit, stop when kept-apart customers gain no more, calibrate on them.
 
@@ -31,6 +33,8 @@ def fit_boosting(
         Rows of :func:`models.contact.model.build_rows` and whether each was a contact.
     params
         LightGBM parameters that override the settings (what tuning found).
+    callbacks
+        Called by LightGBM after every tree with the loss on the customers kept apart; what they raise ends the fit.
 
     Returns
     -------
@@ -41,9 +45,8 @@ def fit_boosting(
     names = [name for name in learn[0].columns if name != BASE]
     train_set = _dataset(*learn, names)
     stop_set = _dataset(*calibrate, names, reference=train_set)
-    booster = lgb.train(
-        options, train_set, n_trees, valid_sets=[stop_set], callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)]
-    )
+    stop = lgb.early_stopping(_PATIENCE, verbose=False)
+    booster = lgb.train(options, train_set, n_trees, valid_sets=[stop_set], callbacks=[*callbacks, stop])
     base, features = calibrate[0][BASE].to_numpy("float64"), calibrate[0][names].to_numpy()
 
     def correct(n_kept: int) -> np.ndarray:

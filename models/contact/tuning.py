@@ -1,86 +1,20 @@
-"""Better settings for the trees, searched on the forward fold: the only place with Optuna."""
+"""Better settings for the trees, searched on forward folds: the only place with Optuna."""
 
-import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pandas as pd
+from optuna.trial import TrialState
 
-from configs.settings import Settings
-from features.contracts import Tables
-from features.table import build_dial_log
-from models.contact.boosting import fit_boosting
-from models.contact.fitting import refuse_thin_log
-from models.contact.folds import split_folds
-from models.contact.hierarchy import fit_hierarchy
-from models.contact.metrics import judge
-from models.contact.rivals import build_training_rows
+from models.contact.tuned import COMPLETE, PRUNED
+from models.contact.tuning_folds import Params, Report
 
-Objective = Callable[[dict[str, float | int]], float]
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What a search found.
-
-    Attributes
-    ----------
-    params
-        LightGBM parameters, ready for ``fit_night``.
-    log_loss, default_log_loss
-        Nats a dial on the forward fold, of these and of the settings' own; smaller is better.
-    n_trials
-        Finished so far, earlier searches in the same storage included.
-    """
-
-    params: dict[str, float | int]
-    log_loss: float
-    default_log_loss: float
-    n_trials: int
-
-    def to_json(self) -> str:
-        """Write it as text.
-
-        >>> json.loads(Tuned({"num_leaves": 7}, 0.3, 0.31, 5).to_json())["params"]
-        {'num_leaves': 7}
-        """
-        return json.dumps(vars(self), indent=2) + "\n"
-
-
-def build_objective(tables: Tables, as_of: pd.Timestamp, settings: Settings, rng: np.random.Generator) -> Objective:
-    """Prepare the folds once and return a function from LightGBM parameters to log loss on the forward fold.
-
-    Raises
-    ------
-    NoModelError
-        Too few dials or contacts to learn from.
-    """
-    log = build_dial_log(tables.call_attempts, tables.customers, settings)
-    refuse_thin_log(log, settings)
-    folds = split_folds(log, np.datetime64(as_of.tz_localize(None).date(), "D"), settings)
-    hierarchy = fit_hierarchy(log.subset(folds.learn), settings)
-    learn, calibrate, forward = (
-        build_training_rows(log, np.flatnonzero(mask), hierarchy, settings, rng)
-        for mask in (folds.learn, folds.calibrate, folds.forward)
-    )
-
-    def measure(params: dict[str, float | int]) -> float:
-        model = fit_boosting(
-            hierarchy,
-            settings.attributes,
-            (learn.features, learn.is_contact),
-            (calibrate.features, calibrate.is_contact),
-            settings.model,
-            settings.seed,
-            params,
-        )
-        return judge(model.predict_rows(forward.features), forward.is_contact)["log_loss"]
-
-    return measure
+Objective = Callable[[Params, Report], float]
+TRIAL_COLUMNS = ("trial", "state", "is_default", "log_loss", "seconds", "params")
+N_UNPRUNED, N_FREE_STEPS, N_WITNESSES = 5, 2, 3
 
 
 def tune(
@@ -91,25 +25,33 @@ def tune(
     n_trials: int,
     timeout_seconds: float | None = None,
     progress: Callable[[int, float], None] = lambda *_: None,
-) -> Tuned:
+) -> pd.DataFrame:
     """Search with a tree-structured Parzen estimator; what has been tried is kept, so that a search can go on later.
 
-    The settings' own parameters are the first trial: the search cannot end worse than it began.
+    The settings as they are come first, as a trial of their own: the search cannot end worse than it began. From the
+    sixth trial on, one whose loss is above the median of the earlier ones after as much learning is stopped (Golovin
+    et al., Google Vizier, KDD 2017); it costs a part of a fit, and is kept as a warning to the search.
 
     Parameters
     ----------
     measure
-        From parameters to the loss; smaller is better.
+        From parameters ({}: the settings as they are) and a report to the loss; smaller is better.
     storage
         SQLite file, made if needed.
     study_name
-        One search per source and set of folds.
+        One search per source, log, settings and run date: losses of different folds cannot be compared.
     n_trials
-        How many more to try, at least 1.
+        How many more to try, at least 1; the default is not counted.
     timeout_seconds
         No new trial begins after it.
     progress
-        Told the number of finished trials and the best loss after each.
+        Told the number of ended trials and the best loss after each.
+
+    Returns
+    -------
+    DataFrame
+        ``TRIAL_COLUMNS``, best first, the pruned last: number · "complete" or "pruned" · whether it is the default ·
+        nats a dial (NaN if pruned) · wall time · its LightGBM parameters.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -117,26 +59,24 @@ def tune(
     study = optuna.create_study(
         storage=f"sqlite:///{storage}",
         study_name=study_name,
-        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=optuna.pruners.MedianPruner(N_UNPRUNED, N_FREE_STEPS, n_min_trials=N_WITNESSES),
         direction="minimize",
         load_if_exists=True,
     )
-    if "default_log_loss" not in study.user_attrs:
-        study.set_user_attr("default_log_loss", measure({}))
-    default = float(study.user_attrs["default_log_loss"])
+    # a search that goes on must not draw again what it has drawn
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    has_default = any(_is_default(trial) for trial in study.get_trials(states=[TrialState.COMPLETE]))
+    if not has_default:
+        study.enqueue_trial({}, user_attrs={"is_default": True})
 
-    def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        progress(trial.number + 1, min(study.best_value, default))
+    def tell(study: optuna.Study, _: optuna.trial.FrozenTrial) -> None:
+        progress(len(_list_ended(study)), study.best_value)
 
-    study.optimize(
-        lambda trial: measure(suggest_params(trial)), n_trials=n_trials, timeout=timeout_seconds, callbacks=[tell]
-    )
-    is_better = study.best_value < default
-    params = dict(study.best_params) if is_better else {}
-    return Tuned(params, min(study.best_value, default), default, len(study.trials))
+    study.optimize(lambda trial: _try(measure, trial), n_trials + (not has_default), timeout_seconds, callbacks=[tell])
+    return _tabulate(study)
 
 
-def suggest_params(trial: optuna.Trial) -> dict[str, float | int]:
+def suggest_params(trial: optuna.Trial) -> Params:
     """Draw LightGBM parameters from ranges that suit some hundred thousand dials at a contact rate of some percent."""
     return {
         "num_leaves": trial.suggest_int("num_leaves", 4, 63, log=True),
@@ -145,3 +85,35 @@ def suggest_params(trial: optuna.Trial) -> dict[str, float | int]:
         "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
         "lambda_l2": trial.suggest_float("lambda_l2", 0.1, 100.0, log=True),
     }
+
+
+def _try(measure: Objective, trial: optuna.Trial) -> float:
+    is_default = _is_default(trial)
+
+    def report(step: int, loss: float) -> None:
+        trial.report(loss, step)
+        if not is_default and trial.should_prune():
+            raise optuna.TrialPruned
+
+    return measure({} if is_default else suggest_params(trial), report)
+
+
+def _is_default(trial: optuna.Trial | optuna.trial.FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get("is_default", False))
+
+
+def _list_ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Without those that were interrupted."""
+    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
+
+
+def _tabulate(study: optuna.Study) -> pd.DataFrame:
+    rows = []
+    for trial in _list_ended(study):
+        is_complete = trial.state == TrialState.COMPLETE
+        seconds = trial.duration.total_seconds() if trial.duration else np.nan
+        loss = trial.value if is_complete else np.nan  # of a pruned one, only the loss on other customers is known
+        state = COMPLETE if is_complete else PRUNED
+        rows.append((trial.number, state, _is_default(trial), loss, round(seconds, 3), dict(trial.params)))
+    table = pd.DataFrame(rows, columns=list(TRIAL_COLUMNS))
+    return table.sort_values(["log_loss", "trial"], ignore_index=True)
