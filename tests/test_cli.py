@@ -252,6 +252,7 @@ def test_the_same_seed_writes_the_same_world_and_says_its_run_date(call: Callabl
 def test_tuning_says_what_it_found_and_where_it_is_kept(call: Callable[..., Result], source: Path, home: Path) -> None:
     tuned = call("tune", "--source", source, "--trials", 1, *RUN_DATE)
     assert tuned.exit_code == 0, tuned.output
-    assert "1 trials" in tuned.stdout
+    assert "1 trials and the default" in tuned.stdout
+    assert "MLflow: experiment kakedoki-tuning" in tuned.stdout
     (file,) = (home / "tuning").glob("kakedoki-*.json")
     assert str(file) in tuned.stdout.replace("\n", "")
