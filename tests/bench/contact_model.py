@@ -26,11 +26,12 @@ from features.history import HISTORY_FEATURES, PART_FEATURES
 from features.slots import SLOT_FEATURES
 from features.table import DialLog, build_dial_log
 from models.contact.boosting import fit_boosting, lightgbm_params
+from models.contact.calibration import Calibration
 from models.contact.effects import slot_codes
 from models.contact.folds import split_production
 from models.contact.hierarchy import Hierarchy, codes_of_dials, fit_hierarchy
 from models.contact.metrics import judge
-from models.contact.model import Evidence, build_rows
+from models.contact.model import ContactModel, Evidence, build_rows
 from models.contact.persons import NeverReached, PriorVariances
 from models.contact.rivals import build_training_rows
 from models.contact.scorer import Scorer, know_tonight
@@ -190,9 +191,6 @@ def fit_trees(
 
 def know_tonight_plain(hierarchy: Hierarchy, log: DialLog, as_of: pd.Timestamp) -> Evidence:
     """What is known of everyone at ``as_of``, for rivals that have no contact model of ours."""
-    from models.contact.calibration import Calibration
-    from models.contact.model import ContactModel
-
     return know_tonight(ContactModel(hierarchy, "", Calibration(0.0, 1.0), ()), log, as_of)
 
 
