@@ -68,7 +68,7 @@ def test_the_section_tells_the_alarm_the_weeks_and_what_was_moved(night: Night, 
 
 def test_a_night_that_fits_nothing_says_so(night: Night) -> None:
     page = build_report(night)
-    assert "No model was fitted tonight, so nothing was measured here." in page
+    assert "Nothing was measured: no model was fitted tonight, or the newest days hold no dial." in page
 
 
 def test_only_what_noise_does_not_explain_is_shaded(drift: Drift) -> None:

@@ -10,7 +10,7 @@ from features.levels import name_levels
 from features.table import DialLog, cut_nights
 from models.contact.folds import Folds, is_recent
 from models.contact.habits import Habits, judge_habits
-from models.contact.model import ContactModel, build_rows, gather_evidence
+from models.contact.model import ContactModel, build_rows, gather_evidence_of_dials
 from models.contact.reliability import compare_segments, compare_slots, compare_weeks, mean_gap
 from models.contact.stability import measure_stability
 
@@ -115,5 +115,5 @@ def measure_drift(
 def _predict(model: ContactModel, log: DialLog, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Probability of each dial as on a night zero to six days before it; (m,) float64."""
     cutoff, n_between = cut_nights(log, rows, rng)
-    evidence = gather_evidence(model.hierarchy, log, log.history.customer_row[rows], cutoff, n_between)
+    evidence = gather_evidence_of_dials(model.hierarchy, log, rows, cutoff, n_between)
     return model.predict_rows(build_rows(evidence, log.dials.take(rows), model.attributes)).astype("float64")
