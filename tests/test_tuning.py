@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from conftest import SMALL_RUN_DATE
 from rich.console import Console
-from small_centre import AS_OF, SETTINGS, build_centre
+from small_centre import AS_OF, build_centre
+from small_centre import SETTINGS as ALL_ATTRIBUTES
 
 from configs.errors import NoModelError
 from features.contracts import Tables
@@ -27,6 +28,8 @@ from pipelines.sample import write_sample
 from pipelines.search import Search, name_study, search, tell_search
 from pipelines.train import find_tuned_params, read_tuned_params
 
+FEW = ("age", "gender")  # the many tables of regions would take most of the time
+SETTINGS = ALL_ATTRIBUTES.model_copy(update={"attributes": FEW, "segment_by": FEW})
 OWN = lightgbm_params(SETTINGS.model, SETTINGS.seed)
 
 
@@ -303,9 +306,11 @@ def finished(source: Path, store: ModelStore, tmp_path_factory: pytest.TempPathF
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAKEDOKI_HOME", str(var))
         patch.setattr(searching, "open_store", lambda _: store)
-        first = search(str(source), SMALL_RUN_DATE, 2, None, [])
+        config = [var / "few.yaml"]
+        config[0].write_text(f"attributes: {[*FEW]}\nsegment_by: {[*FEW]}\n")
+        first = search(str(source), SMALL_RUN_DATE, 2, None, config)
         patch.setattr(searching, "log_search", away)
-        second = search(str(source), SMALL_RUN_DATE, 1, None, [])
+        second = search(str(source), SMALL_RUN_DATE, 1, None, config)
     mlflow.set_tracking_uri(before)
     mlflow.set_registry_uri(before)
     return first, second, var
