@@ -169,9 +169,9 @@ def test_slot_levels_fit_their_tables_and_tell_free_days_apart() -> None:
     starts = pd.date_range("2026-01-01", periods=24 * 365, freq="h", tz="Asia/Tokyo")
     slots = build_slots(starts, Settings())
     codes = slot_codes(slots)
-    assert set(codes) == set(SLOT_KEYS)
-    for key, level in codes.items():
-        assert 0 <= level.min() <= level.max() < SLOT_KEYS[key]
+    assert set(codes) == {*SLOT_KEYS, "seconds"}
+    for key, n_levels in SLOT_KEYS.items():
+        assert 0 <= codes[key].min() <= codes[key].max() < n_levels
     assert (codes["day_hour"] == slots["hour"] + 24 * slots["is_off_day"]).all()
 
 

@@ -14,7 +14,7 @@ Source: Gelman & Hill, Data Analysis Using Regression and Multilevel Models (200
 Gaussian Processes for Machine Learning (2006), ch. 2; variances after MacKay, Bayesian interpolation (1992).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -30,7 +30,6 @@ _FIRST_VARIANCE = 0.02
 _LEAST_VARIANCE = 1e-5
 _INTERCEPT_VARIANCE = 1e4
 _LONGEST_STEP = 2.0
-_DOUBT = 10.0  # effects' worth of belief that curves do not differ
 _HOURS_ALIKE = 1.5  # standard deviation, hours, of the kernel of a curve
 _KINDS_ALIKE, _KIND_SHARE = 0.5, 0.3  # how alike working and free days are; a kind of day as a whole
 _N_SHAPES = 12  # of a curve over both kinds of day
@@ -50,16 +49,19 @@ class EffectTable:
         Logits.
     variance
         Learned variance of the cells.
+    since
+        The effects hold for dials from this instant on, epoch seconds; 0: for all.
     """
 
     customer_key: str
     slot_key: str
     values: np.ndarray
     variance: float
+    since: int = 0
 
 
 def slot_codes(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Level of every row of a frame with slot features, for each of ``SLOT_KEYS``; (n,) int32 each.
+    """Level of every row of a frame with slot features, for each of ``SLOT_KEYS``, and its ``seconds``; (n,) int each.
 
     >>> from configs.settings import Settings
     >>> from features.slots import build_slots
@@ -72,7 +74,7 @@ def slot_codes(frame: pd.DataFrame) -> dict[str, np.ndarray]:
         "day_hour": frame["is_off_day"].to_numpy() * 24 + frame["hour"].to_numpy(),
         **{key: frame[key].to_numpy() for key in SLOT_KEYS if key not in ("", "day_hour")},
     }
-    return {key: level.astype("int32") for key, level in codes.items()}
+    return {key: level.astype("int32") for key, level in codes.items()} | {"seconds": frame["seconds"].to_numpy()}
 
 
 def list_tables(
@@ -93,8 +95,8 @@ def list_tables(
     return [*overall, *levels, *curves]
 
 
-def start_tables(keys: list[tuple[str, str]], n_levels: dict[str, int]) -> list[EffectTable]:
-    """Tables of zeros for the given keys and numbers of customer levels.
+def start_tables(keys: list[tuple[str, str]], n_levels: dict[str, int], since: int = 0) -> list[EffectTable]:
+    """Tables of zeros for the given keys and numbers of customer levels; ``since`` as in :class:`EffectTable`.
 
     >>> start_tables([("age", "day_hour")], {"age": 3})[0].values.shape
     (3, 48)
@@ -104,7 +106,8 @@ def start_tables(keys: list[tuple[str, str]], n_levels: dict[str, int]) -> list[
             customer,
             slot,
             np.zeros((n_levels[customer], SLOT_KEYS[slot]), dtype="float32"),
-            _INTERCEPT_VARIANCE if (customer, slot) == ("", "") else _FIRST_VARIANCE,
+            _INTERCEPT_VARIANCE if (customer, slot) == ("", "") and not since else _FIRST_VARIANCE,
+            since,
         )
         for customer, slot in keys
     ]
@@ -119,6 +122,7 @@ def fit_effects(
     person_variance: np.ndarray,
     n_sweeps: int,
     weight: np.ndarray | None = None,
+    doubt: float = 10.0,
 ) -> list[EffectTable]:
     """Sweep over the tables, each taking a shrunk Newton step given the others and the persons.
 
@@ -135,6 +139,8 @@ def fit_effects(
         Passes over all tables; the first fit wants about six, a refit two.
     weight : (n,) float, optional
         What each row counts for; 1 by default.
+    doubt
+        Effects' worth of belief that curves do not differ.
 
     Returns
     -------
@@ -146,6 +152,7 @@ def fit_effects(
         kappa=1.0 / np.sqrt(1.0 + np.pi / 8 * person_variance.astype("float64")),
         is_contact=is_contact,
         weight=np.ones(len(is_contact)) if weight is None else weight.astype("float64"),
+        doubt=doubt,
     )
     fitted, shapes = list(tables), {key: np.eye(n_levels) for key, n_levels in SLOT_KEYS.items()}
     shapes["day_hour"] = _smooth_shapes()
@@ -161,7 +168,7 @@ def fit_effects(
             fitted[k] = table
         for k in alone:
             fitted[k] = _step_alone(fitted[k], rows, cells[k], shapes[fitted[k].slot_key])
-    return [EffectTable(t.customer_key, t.slot_key, t.values.astype("float32"), t.variance) for t in fitted]
+    return [replace(t, values=t.values.astype("float32")) for t in fitted]
 
 
 @dataclass
@@ -172,6 +179,7 @@ class _Rows:
     kappa: np.ndarray
     is_contact: np.ndarray
     weight: np.ndarray
+    doubt: float
 
     def slopes(self, cell: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sums over the rows of each cell: slope and curvature of the log-likelihood, number of rows."""
@@ -180,8 +188,7 @@ class _Rows:
 
 
 def _is_solved_together(table: EffectTable) -> bool:
-    n_shapes = {"": 1, "day_hour": _N_SHAPES}.get(table.slot_key)
-    return n_shapes is not None and len(table.values) * n_shapes <= _MOST_TOGETHER
+    return table.slot_key in ("", "day_hour") and len(table.values) * _N_SHAPES <= _MOST_TOGETHER
 
 
 class _Joint:
@@ -219,7 +226,7 @@ class _Joint:
         for table, stretch in zip(tables, stretches, strict=True):
             found, own = (now + kept * step)[stretch], spread[stretch, stretch]
             determined = len(found) - float(np.trace(own)) / table.variance
-            variance = _learn_variance(table, float(found @ found), determined)
+            variance = _learn_variance(table, float(found @ found), determined, rows.doubt)
             stepped.append(_with(table, found, variance, shapes[table.slot_key]))
             if table.slot_key and table.customer_key:
                 moments.append(_second_moment(found, own) / variance)
@@ -292,7 +299,7 @@ def _step_alone(table: EffectTable, rows: _Rows, cell: np.ndarray, shapes: np.nd
     found = now.copy()
     found[levels] += np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
     determined = float(np.einsum("lrq,lqr->", spread, bent))
-    stepped = _with(table, found, _learn_variance(table, float(np.sum(found**2)), determined), shapes)
+    stepped = _with(table, found, _learn_variance(table, float(np.sum(found**2)), determined, rows.doubt), shapes)
     _add_step(rows.logit, (stepped.values - table.values).ravel(), cell)
     return stepped
 
@@ -304,7 +311,7 @@ def _to_coefficients(table: EffectTable, shapes: np.ndarray) -> np.ndarray:
 
 def _with(table: EffectTable, coefficients: np.ndarray, variance: float, shapes: np.ndarray) -> EffectTable:
     values = coefficients.reshape(len(table.values), -1) @ shapes.T
-    return EffectTable(table.customer_key, table.slot_key, values, variance)
+    return replace(table, values=values, variance=variance)
 
 
 def _smooth_shapes() -> np.ndarray:
@@ -333,22 +340,23 @@ def _learn_shapes(shapes: np.ndarray, moment: np.ndarray) -> np.ndarray:
 def sum_effects(
     tables: list[EffectTable], customer_codes: dict[str, np.ndarray], slot_code: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """Logit of each row from the tables alone; (n,) float32."""
+    """Logit of each row from the tables alone, each table from its ``since`` on; (n,) float32."""
     logit = np.zeros(len(next(iter(slot_code.values()))), dtype="float32")
     for table in tables:
-        logit += table.values[customer_codes[table.customer_key], slot_code[table.slot_key]]
+        added = table.values[customer_codes[table.customer_key], slot_code[table.slot_key]]
+        logit += np.where(slot_code["seconds"] >= table.since, added, 0) if table.since else added
     return logit
 
 
-def _learn_variance(table: EffectTable, squares: float, n_determined: float) -> float:
+def _learn_variance(table: EffectTable, squares: float, n_determined: float, doubt: float) -> float:
     """MacKay's fixed point: squares of the effects over the number of effects that the data determine.
 
     Of curves a few more, as a prior for none: they have many shapes, and little data would find one in pure noise.
     """
     if not (table.customer_key or table.slot_key):
         return table.variance
-    doubt = _DOUBT if table.customer_key and table.slot_key else 0.0
-    return float(np.clip(squares / max(n_determined + doubt, 1e-9), _LEAST_VARIANCE, 4.0))
+    n_none = doubt if table.customer_key and table.slot_key else 0.0
+    return float(np.clip(squares / max(n_determined + n_none, 1e-9), _LEAST_VARIANCE, 4.0))
 
 
 @numba.njit(cache=True)

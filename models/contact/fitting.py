@@ -125,7 +125,7 @@ def fit_night(
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     slopes = {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
-    kept = {"n_trees_kept": model.booster.num_trees(), "memory_days": memory or "all"}
+    kept = {"n_trees_kept": model.booster.num_trees(), "lately_days": " ".join(map(str, memory)) or "none"}
     found = off_policy.metrics | (drift.metrics if drift else {})
     return FittedNight(
         model=replace(model, trust=trust),

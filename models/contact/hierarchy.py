@@ -34,6 +34,7 @@ from models.contact.population import learn_never, learn_persons
 _TURNS = 3
 _FIRST_SWEEPS, _LATER_SWEEPS = 8, 5
 _NEVER_STEPS = 8
+_DOUBT_LATELY = 3.0  # less than of what always holds: the forward fold decides whether it stays
 _DAYS_BETWEEN, _SAME_PART = 2.0, 0.5  # of planned dials whose slots are not known
 
 
@@ -63,12 +64,12 @@ class Hierarchy:
 
     def person_states(self, log: DialLog) -> PersonStates:
         """What is believed of every person around every dial of the log."""
-        return filter_persons(log.history, self._logit_of_dials(log), self.variances.covariance(), self.never)
+        return filter_persons(log.history, self.logit_of_dials(log), self.variances.covariance(), self.never)
 
     def advance(self, log: DialLog, start: Beliefs, customer_rows: np.ndarray, path: FailedDials) -> Beliefs:
         """What will be believed of customers once the dials of a path have failed; see ``advance_persons``."""
         laws = (self.variances.covariance(), self.never, np.array(self.fatigue))
-        return advance_persons(log.history, self._logit_of_dials(log), *laws, start, customer_rows, path)
+        return advance_persons(log.history, self.logit_of_dials(log), *laws, start, customer_rows, path)
 
     def table_logit(self, codes: dict[str, np.ndarray], slots: dict[str, np.ndarray]) -> np.ndarray:
         """What segment and slot say of each row, without person and fatigue; (m,) float32."""
@@ -122,13 +123,14 @@ class Hierarchy:
             logit = logit + n_failed * (np.float32(worn) - learned)
         return np.asarray(join_kinds(kappa * logit, never), dtype="float32")
 
-    def _logit_of_dials(self, log: DialLog) -> np.ndarray:
+    def logit_of_dials(self, log: DialLog) -> np.ndarray:
+        """Log-odds of every dial of the log from segment, slot and fatigue, without the person; (n_dials,)."""
         tables = sum_effects(self.tables, codes_of_dials(self.encoding, log), slot_codes(log.dials))
         return np.asarray(tables + columns_of_dials(log) @ np.array(self.fatigue, dtype="float32"))
 
 
 def fit_hierarchy(
-    log: DialLog, settings: Settings, start: Hierarchy | None = None, half_life_days: float | None = None
+    log: DialLog, settings: Settings, start: Hierarchy | None = None, lately_days: tuple[int, ...] = ()
 ) -> Hierarchy:
     """Learn tables and prior from every dial of the log.
 
@@ -138,8 +140,8 @@ def fit_hierarchy(
         Dials to learn from; leave out what must stay unseen with ``DialLog.subset``.
     start
         An earlier fit on much the same log: fewer turns are needed.
-    half_life_days
-        A dial that is older than the newest by so much weighs half in the tables; None: all weigh the same.
+    lately_days
+        What the last so many days have changed is learned too, see :func:`add_lately`.
     """
     if start is None:
         encoding = build_encoding(log.customers, settings.attributes, settings.segment_by)
@@ -147,18 +149,17 @@ def fit_hierarchy(
         fitted = Hierarchy(encoding, start_tables(keys, encoding.n_levels), PriorVariances(), NeverReached(0.03, 0.1))
         sweeps = [_FIRST_SWEEPS] + [_LATER_SWEEPS] * (_TURNS - 1)
     else:
-        fitted, sweeps = start, [_LATER_SWEEPS]
+        fitted, sweeps = replace(start, tables=[t for t in start.tables if not t.since]), [_LATER_SWEEPS]
     codes, slots, worn = codes_of_dials(fitted.encoding, log), slot_codes(log.dials), columns_of_dials(log)
-    weights, recency = np.array(fitted.fatigue), _weigh_recency(log.history.seconds, half_life_days)
+    weights = np.array(fitted.fatigue)
     states = None if start is None else fitted.person_states(log)
     for n_sweeps in sweeps:
         if states is None:  # nothing is known of persons yet
-            mean, can_be_reached = np.zeros(len(log.dials), dtype="float32"), np.ones(len(log.dials))
+            mean, counts = np.zeros(len(log.dials), dtype="float32"), np.ones(len(log.dials))
             variance = mean + fitted.variances.covariance()[0, 0]
         else:
-            mean, can_be_reached = states.mean_before + worn @ weights, 1.0 - states.never_at_last(log.history)
+            mean, counts = states.mean_before + worn @ weights, 1.0 - states.never_at_last(log.history)
             variance = states.variance_before
-        counts = can_be_reached * recency
         tables = fit_effects(fitted.tables, codes, slots, log.is_contact, mean, variance, n_sweeps, counts)
         logit = sum_effects(tables, codes, slots)
         variances, weights, shift = learn_persons(log.history, logit, worn, (fitted.variances, weights), fitted.never)
@@ -170,7 +171,38 @@ def fit_hierarchy(
             never = learn_never(log.history, states)
         fitted = Hierarchy(fitted.encoding, tables, variances, never, tuple(map(float, weights)))
         states = filter_persons(log.history, logit, variances.covariance(), never)
+    for days in lately_days:
+        fitted = add_lately(fitted, log, settings, days)
     return fitted
+
+
+def add_lately(fitted: Hierarchy, log: DialLog, settings: Settings, days: int) -> Hierarchy:
+    """Learn what the last ``days`` days of the log have changed in segment and slot, as tables that hold since then.
+
+    They are shrunk like all tables, by a variance that these days teach: where habits have not moved, next to nothing
+    is added, and the past keeps its weight.
+    """
+    seconds = log.history.seconds
+    since = int(seconds.max(initial=0)) - days * 86_400
+    rows = np.flatnonzero(seconds >= since)
+    codes = {key: level[rows] for key, level in codes_of_dials(fitted.encoding, log).items()}
+    slots = {key: level[rows] for key, level in slot_codes(log.dials).items()}
+    states = fitted.person_states(log)
+    known = fitted.logit_of_dials(log)[rows] + states.mean_before[rows]
+    counts = 1.0 - states.never_at_last(log.history)[rows]
+    keys = list_tables(settings.attributes, settings.segment_by, fitted.encoding.n_levels)
+    tables = fit_effects(
+        start_tables(keys, fitted.encoding.n_levels, since),
+        codes,
+        slots,
+        log.is_contact[rows],
+        known,
+        states.variance_before[rows],
+        _FIRST_SWEEPS,
+        counts,
+        _DOUBT_LATELY,
+    )
+    return replace(fitted, tables=[*fitted.tables, *tables])
 
 
 def columns_of_dials(log: DialLog) -> np.ndarray:
@@ -178,12 +210,6 @@ def columns_of_dials(log: DialLog) -> np.ndarray:
     seconds = log.history.seconds
     faded = log.history.faded_failures_at(log.history.customer_row, seconds)
     return fatigue_columns(faded, seconds, log.history.part.astype("int64"), seconds)
-
-
-def _weigh_recency(seconds: np.ndarray, half_life_days: float | None) -> np.ndarray:
-    if half_life_days is None or len(seconds) == 0:
-        return np.ones(len(seconds))
-    return np.asarray(0.5 ** ((seconds.max() - seconds) / (half_life_days * 86_400)))
 
 
 def _shift(table: EffectTable, shift: float) -> EffectTable:

@@ -28,8 +28,9 @@ from features.table import DialLog, build_dial_log
 from models.contact.boosting import fit_boosting, lightgbm_params
 from models.contact.calibration import Calibration
 from models.contact.effects import slot_codes
-from models.contact.folds import split_production
+from models.contact.folds import split_folds, split_production
 from models.contact.hierarchy import Hierarchy, codes_of_dials, fit_hierarchy
+from models.contact.memory import fit_with_best_memory
 from models.contact.metrics import judge
 from models.contact.model import ContactModel, Evidence, build_rows
 from models.contact.persons import NeverReached, PriorVariances
@@ -89,8 +90,10 @@ def judge_rivals(centre: Centre, asked: argparse.Namespace) -> pd.DataFrame:
 def list_rivals(centre: Centre, asked: argparse.Namespace) -> dict[str, Callable[[], Predict]]:
     """Name and how to fit; the reference is the last."""
     log = build_dial_log(centre.tables.call_attempts, centre.tables.customers, centre.settings)
-    folds = split_production(log, np.datetime64(centre.as_of.tz_localize(None).date(), "D"), centre.settings)
-    hierarchy = fit_hierarchy(log.subset(folds[0]), centre.settings)
+    day = np.datetime64(centre.as_of.tz_localize(None).date(), "D")
+    judging, folds = split_folds(log, day, centre.settings), split_production(log, day, centre.settings)
+    judged, memory = fit_with_best_memory(log, judging.learn, judging.forward, centre.settings)
+    hierarchy = fit_hierarchy(log.subset(folds[0]), centre.settings, judged, memory)
     attributes = centre.settings.attributes
     history = (*attributes, *HISTORY_FEATURES, *PART_FEATURES, *SLOT_FEATURES)
     wide = {"num_leaves": 31, "min_data_in_leaf": 20, "feature_fraction": 1.0, "lambda_l2": 0.0}
@@ -128,6 +131,7 @@ def ablate(hierarchy: Hierarchy) -> dict[str, Hierarchy]:
         "without the never reached": replace(hierarchy, never=NeverReached()),
         "without fatigue": replace(hierarchy, fatigue=(0.0,) * len(hierarchy.fatigue)),
         "without curves of segments": replace(hierarchy, tables=flat),
+        "without the last weeks' change": replace(hierarchy, tables=[t for t in hierarchy.tables if not t.since]),
     }
 
 
