@@ -109,7 +109,7 @@ def fit_night(
         folds = split_folds(log, day, settings)
         production = split_production(log, day, settings)
         refuse_thin_folds(log, folds, production)
-        hierarchy, memory = fit_with_best_memory(log, folds.learn, folds.forward, settings)
+        hierarchy, lately_days = fit_with_best_memory(log, folds.learn, folds.forward, settings)
         held_out = fit_trees(hierarchy, log, folds.learn, folds.calibrate, settings, rng, params)
         judged = judge_rivals(log, folds, held_out, settings, rng)
         leads = compare_on_forward(judged, log, folds.forward, held_out, champion, settings)
@@ -120,12 +120,12 @@ def fit_night(
         drift = measure_drift(held_out, log, folds, day, settings, rng.spawn(1)[0])
     progress(0.5)
     with _timed(seconds, "model"):
-        hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, memory)
+        hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, lately_days)
         model = fit_trees(hierarchy, log, *production, settings, rng, params)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     slopes = {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
-    kept = {"n_trees_kept": model.booster.num_trees(), "lately_days": " ".join(map(str, memory)) or "none"}
+    kept: dict[str, int | str] = {"n_trees_kept": model.booster.num_trees(), "lately_days": " ".join(map(str, lately_days)) or "none"}
     found = off_policy.metrics | (drift.metrics if drift else {})
     return FittedNight(
         model=replace(model, trust=trust),
