@@ -91,6 +91,9 @@ bench: $(READY) ## seconds and peak memory of each stage of a night at reference
 bench-model: $(READY) ## in worlds of known truth: the contact model, its rivals, and the share of the attainable gain
 	$(BIN)/python tests/bench/contact_model.py
 
+bench-plan: $(READY) ## slot prices beside best hour, greedy and the exact program, 1,000 to 100,000 customers
+	$(BIN)/python tests/bench/plan.py
+
 bench-honesty: $(READY) ## whether claimed gains are true: 20 seeds of each world (about an hour)
 	$(BIN)/python tests/bench/honesty.py
 

@@ -125,7 +125,10 @@ def fit_night(
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     slopes = {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
-    kept: dict[str, int | str] = {"n_trees_kept": model.booster.num_trees(), "lately_days": " ".join(map(str, lately_days)) or "none"}
+    kept: dict[str, int | str] = {
+        "n_trees_kept": model.booster.num_trees(),
+        "lately_days": " ".join(map(str, lately_days)) or "none",
+    }
     found = off_policy.metrics | (drift.metrics if drift else {})
     return FittedNight(
         model=replace(model, trust=trust),

@@ -19,6 +19,7 @@ from models.planning.sequences import (
 
 SMOOTHING = (0.1, 0.03, 0.01)  # tau as a share of the mean best value, lowered step by step
 FINER = (0.003, 0.001)  # where customers are few, or a plan's gap asks for it
+FEW = 2_000  # customers few enough for the finest prices at once
 SAMPLE = 8_000  # customers on whom the first, coarse steps are taken
 ROUNDS = 60  # most L-BFGS-B iterations per step
 
@@ -112,10 +113,10 @@ def mean_best(demand: Demand) -> float:
 
 
 def _plan_steps(demand: Demand) -> list[tuple[Demand, tuple[float, ...]]]:
-    """Few customers: every step on everyone. Many: the steps on an even sample, then the last one on everyone."""
+    """Few customers: every step on everyone, the finest where they cost nothing. Many: all but the last on a sample."""
     n = len(demand.p_first)
     if n < 2 * SAMPLE:
-        return [(demand, SMOOTHING + FINER)]
+        return [(demand, SMOOTHING + FINER if n <= FEW else SMOOTHING)]
     every = np.arange(0, n, n // SAMPLE)
     sample = Demand(demand.p_first[every], demand.weight[every], demand.most_dials[every], demand.day_start)
     return [(sample, SMOOTHING), (demand, SMOOTHING[-1:])]
