@@ -60,7 +60,9 @@ class PlanningSettings(_Frozen):
     """How places are counted and how long the price search may go on."""
 
     max_attempts: int = Field(10, ge=1, description="attempt cap per listing; the stricter of this and the packs wins")
-    dials_per_agent_hour: float = Field(12.0, gt=0)
+    dials_per_agent_hour: float = Field(12.0, gt=0, description="where the log does not say how long dials take")
+    occupancy: float = Field(0.85, gt=0, le=1, description="share of logged-in time on dials; near 1 burns people out")
+    shrinkage: float = Field(0.0, ge=0, lt=1, description="share of the capacity table's agents who are not at calls")
     max_gap: float = Field(0.002, gt=0, description="certified gap at which the price search stops")
     max_slot_dials: int | None = Field(
         None, ge=0, description="most dials a slot may hold; default: busiest given slot"
