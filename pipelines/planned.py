@@ -8,6 +8,7 @@ import pandas as pd
 
 from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
+from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
@@ -47,6 +48,7 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     settings, tables = order.settings, intake.tables
     packs = read_rule_packs(settings.rule_packs)
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
+    eligibility = apply_blocks(eligibility, intake.decisions.blocks)
     scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
     given = intake.capacity["dials"].to_numpy()
     demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings)
@@ -54,9 +56,23 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = recommended if is_reshaped else given
     made = build_call_plan(
-        scorer, eligibility, intake.slots, obeyed, tables, settings, packs, None if is_reshaped else demand
+        scorer,
+        eligibility,
+        intake.slots,
+        obeyed,
+        tables,
+        settings,
+        packs,
+        None if is_reshaped else demand,
+        intake.decisions,
+        seed_lots(order),
     )
     return Planned(scorer, eligibility, made, given, recommended, obeyed, explain(order, intake, scorer, made))
+
+
+def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:
+    """Give the generator of exploration's lots: the same for the same seed, run date and minute of the day."""
+    return np.random.default_rng([order.settings.seed, order.run_date.toordinal(), minute])
 
 
 @stage("staffing", tell=lambda seats: f"{int((seats['hint'] != 'hold').sum())} of {len(seats)} slots have a hint")

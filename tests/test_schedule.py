@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from configs.settings import Settings
 from features.contracts import Tables
+from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.rules import RulePack, read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
@@ -52,16 +53,30 @@ def dials_of(rows=(), at=(), outcome=(), refused=False) -> pd.DataFrame:
     ).assign(refused=refused)
 
 
-def plan_for(customers, slots, capacity, p, attempts=None, packs=("house",), fade=0.9) -> Planned:
+def plan_for(
+    customers,
+    slots,
+    capacity,
+    p,
+    attempts=None,
+    packs=("house",),
+    fade=0.9,
+    config=Settings(),  # noqa: B008 - frozen
+    decisions=None,
+    rng=None,
+) -> Planned:
     tables = Tables(customers, dials_of() if attempts is None else attempts, None, None, dials_of())
     rules: tuple[RulePack, ...] = read_rule_packs(packs)
-    eligible = find_eligible(tables, slots, AS_OF, rules, Settings())
+    eligible = find_eligible(tables, slots, AS_OF, rules, config)
+    if decisions is not None:
+        eligible = apply_blocks(eligible, decisions.blocks)
 
     def score(rows, n_earlier):
         return (p[rows] * fade**n_earlier).astype("float32")
 
     places = np.array(capacity)
-    return build_call_plan(score, eligible, slots, places, tables, Settings(), rules), eligible, tables, slots, places
+    plan = build_call_plan(score, eligible, slots, places, tables, config, rules, None, decisions, rng)
+    return plan, eligible, tables, slots, places
 
 
 def pairs(plan: CallPlan) -> set[tuple[int, int]]:
@@ -150,7 +165,7 @@ def test_no_place_leaves_everyone_unplanned():
 
 def test_every_dial_says_what_allowed_it():
     plan = plan_for(people(1), slots_of(1, (10,)), [1], np.full((1, 1), 0.2), packs=("house", "jp-telecom"))[0]
-    assert plan.dials["allowed_because"].tolist() == ["house 2026-11-21; jp-telecom 2026-11-21"]
+    assert plan.dials["allowed_because"].tolist() == ["house 2026-11-22; jp-telecom 2026-11-21"]
 
 
 def random_centre(seed: int) -> Planned:
