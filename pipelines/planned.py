@@ -8,6 +8,7 @@ import pandas as pd
 
 from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
+from models.planning.arms import EXPLORE
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
@@ -19,6 +20,9 @@ from pipelines.listing import is_firm
 from pipelines.order import Order
 from pipelines.stages import stage
 from pipelines.train import NightModel
+
+
+DRAWN_BY_LOT = ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,9 @@ def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.
     """Say in English and Japanese why each dial of the firm day was chosen, indexed as the plan's dials."""
     firm = made.dials[is_firm(order, intake, made)]
     told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
-    return told.set_axis(firm.index)
+    told = told.set_axis(firm.index)
+    told.loc[(firm["arm"] == EXPLORE).to_numpy(), ["reason", "reason_ja"]] = DRAWN_BY_LOT
+    return told
 
 
 def _tell_gains(gains: dict[str, dict[str, Any]]) -> str:

@@ -67,7 +67,7 @@ def preview(source: str, run_date: date, horizon_days: int | None = None, config
         n_callable=int(has_slot.sum()),
         n_places=n_places,
         reasons=count_reasons(found, n_quarantined, n_places),
-        last_words=words.value_counts().to_dict(),
+        last_words={str(pack): int(n) for pack, n in words.value_counts().items()},
     )
 
 
