@@ -21,7 +21,6 @@ from pipelines.order import Order
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
-
 DRAWN_BY_LOT = ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選")
 
 
