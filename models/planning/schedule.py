@@ -254,14 +254,16 @@ def _list_given(
     tables: Tables,
     settings: Settings,
 ) -> Given:
-    """Pins in the order of their file, then promised call-backs; and the dials owed to phones that had too few."""
+    """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
     pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
     customers, promised = _list_promises(eligibility, slots, tables, settings)
     had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
+    is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
+    first, last = is_kept & ~is_own, is_kept & is_own
     return Given(
-        rows=np.concatenate([pinned[pinned >= 0], customers]),
-        slots=np.concatenate([pinned_slots[pinned >= 0], promised]),
+        rows=np.concatenate([pinned[first], customers, pinned[last]]),
+        slots=np.concatenate([pinned_slots[first], promised, pinned_slots[last]]),
         owed=np.maximum(settings.planning.min_attempts - had, 0),
     )
 

@@ -58,7 +58,7 @@ def find_later_gains(later: pd.DataFrame, prices: pd.Series, customer_ids: pd.Se
 
 
 def keep_owed(decisions: Decisions, owed: pd.DataFrame, customer_ids: pd.Series, slots: pd.DataFrame) -> Decisions:
-    """Pin, after people's own pins, the dials that the plan owed (``planning.min_attempts``) and has not made yet.
+    """Pin, after people's pins and promises, the dials that the plan owed (``planning.min_attempts``) and has not made.
 
     The afternoon is planned without ``min_attempts``, or everybody who is owed a dial on a later day would take today's
     places. The pins added have row 0, and are not told of when they cannot be kept.
