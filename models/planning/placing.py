@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.planning.limits import DialLimits
-from models.planning.prices import price_demand
+from models.planning.prices import SAMPLE, SMOOTHING, price_demand
 from models.planning.sequences import (
     N_BLOCKS,
     Demand,
@@ -307,7 +307,8 @@ def place_owed(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], owed
     if not is_owed.any():
         return np.zeros((0, 2), dtype=np.int64)
     n_before, raised = int(board.n_dials[0]), raise_owed(demand_after(board, demand), of_customer)
-    prices = price_demand(raised, board.room).prices
+    is_small = len(raised.p_first) < 2 * SAMPLE  # coarse prices do: who is dialled is settled, and when nearly so
+    prices = price_demand(raised, board.room, steps=SMOOTHING if is_small else None).prices
     theirs = replace(raised, p_first=np.where(is_owed[:, None], raised.p_first, np.float32(-1)))
     board.left[:] = owed
     place_by_prices(board, theirs, prices)
