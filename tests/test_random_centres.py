@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from test_schedule import AS_OF, Planned, dials_of, people, plan_for, slots_of, times
 
 from configs.settings import Settings
+from features.contracts import Tables
 from models.planning.decisions import Decisions
+from models.planning.eligibility import find_eligible
+from models.planning.rules import read_rule_packs
+from models.planning.schedule import build_call_plan
 
 N_CENTRES = int(os.environ.get("KAKEDOKI_CENTRES", "100"))
 DAY_US = 24 * 3_600_000_000
@@ -201,3 +205,30 @@ def test_the_same_input_and_seed_give_the_same_plan_byte_for_byte(seed: int) -> 
     assert first.dials.to_csv() == second.dials.to_csv()
     assert first.prices.tobytes() == second.prices.tobytes()
     assert first.notes == second.notes
+
+
+@budget(max_examples=max(N_CENTRES // 2, 5), deadline=None)
+@given(st.integers(0, 1_000_000))
+def test_the_rest_of_a_day_dials_nobody_twice_and_holds_no_more_than_its_places(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, now = int(rng.integers(1, 12)), AS_OF + pd.Timedelta(hours=12)
+    slots = slots_of(1, tuple(range(13, 13 + int(rng.integers(1, 6)))))
+    m = int(rng.integers(0, 20))
+    at = sorted(now - pd.Timedelta(minutes=int(t)) for t in rng.integers(1, 3_000, m))
+    attempts = dials_of(rng.integers(0, n, m), at, rng.choice(OUTCOMES[0], m, p=OUTCOMES[1]))
+    customers, config = random_people(rng, n), random_settings(rng)
+    tables = Tables(customers, attempts, None, None, dials_of())
+    packs = read_rule_packs(PACKS[int(rng.integers(0, len(PACKS)))])
+    eligible = find_eligible(tables, slots, now, packs, config, contacted_since=AS_OF)
+    p, places = rng.uniform(0, 0.6, (n, len(slots))).astype("float32"), rng.integers(0, 4, len(slots))
+    plan = build_call_plan(
+        lambda rows, _: p[rows], eligible, slots, places, tables, config, packs, None, None, np.random.default_rng(seed)
+    )
+    phone = customers["phone"].fillna(customers["customer_id"])
+    today = attempts[attempts["attempted_at"] >= AS_OF]
+    planned = phone.iloc[plan.dials["customer_row"]]
+    assert planned.is_unique
+    assert not planned.isin(phone.iloc[today["customer_row"]]).any()
+    assert (np.bincount(plan.dials["slot_row"], minlength=len(slots)) <= places).all()
+    reached = set(today.loc[today["outcome"] == "keyman_contact", "customer_row"])
+    assert not reached & set(eligible.eligible_rows.tolist())
