@@ -59,7 +59,8 @@ def part_of_day(hour: np.ndarray) -> np.ndarray:
     >>> part_of_day(np.array([9, 12, 17, 18])).tolist()
     [0, 1, 2, 3]
     """
-    return np.digitize(hour, _PART_ENDS).astype("int64")
+    part: np.ndarray = np.digitize(hour, _PART_ENDS).astype("int64")
+    return part
 
 
 def build_slots(slot_starts: pd.DatetimeIndex, settings: Settings) -> pd.DataFrame:
