@@ -111,8 +111,8 @@ def nightly(
         from pipelines.summary import tell_night
 
         when = _date_of(run_date, config)
-        asked = (horizon_days, staffing, _names(config), decisions and str(decisions))
-        tell_night(run_flow(flow, source, str(out), when, *asked), out)
+        decided = None if decisions is None else str(decisions)
+        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config), decided), out)
 
 
 @app.command()
@@ -135,8 +135,8 @@ def plan(
         from pipelines.summary import tell_night
 
         when = _date_of(run_date, config)
-        asked = (horizon_days, staffing, _names(config), decisions and str(decisions))
-        tell_night(run_flow(flow, source, str(out), when, *asked), out)
+        decided = None if decisions is None else str(decisions)
+        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config), decided), out)
 
 
 @app.command()

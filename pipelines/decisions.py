@@ -87,9 +87,9 @@ def _judge(name: str, raw: pd.DataFrame, cells: dict[str, pd.Series], is_unreada
         ("customer_id", ((customer == "") & (start == "")).to_numpy(), "write a customer, a slot, or both"),
     ]
     found = [
-        (int(raw.index[position]), column, remedy)
+        (row, column, remedy)
         for column, is_wrong, remedy in mistakes
-        for position in np.flatnonzero(is_wrong)
+        for row in raw.index.to_numpy()[is_wrong].tolist()
     ]
     if not found:
         return

@@ -39,14 +39,14 @@ def count_reasons(eligibility: Eligibility, n_quarantined: int, n_places: int) -
     {'reason': ['refused', 'no_lawful_slot', 'no_capacity'], 'n': [1, 1, 1]}
     """
     n_callable = int(eligibility.lawful.any(axis=1).sum())
-    counted = eligibility.excluded["reason"].value_counts().to_dict() | {
+    counted = {str(reason): int(n) for reason, n in eligibility.excluded["reason"].value_counts().items()} | {
         "quarantined": n_quarantined,
         "no_lawful_slot": len(eligibility.lawful) - n_callable,
         "no_capacity": max(0, n_callable - n_places),
     }
     known = ["quarantined", *REASONS]
     order = [*known, *sorted(set(counted) - {*known, "no_lawful_slot", "no_capacity"}), "no_lawful_slot", "no_capacity"]
-    rows = [(reason, int(counted.get(reason, 0))) for reason in order if counted.get(reason, 0)]
+    rows = [(reason, counted[reason]) for reason in order if counted.get(reason, 0)]
     return pd.DataFrame(rows, columns=["reason", "n"])
 
 
