@@ -161,7 +161,7 @@ def name_packs(packs: Sequence[RulePack]) -> str:
     Examples
     --------
     >>> name_packs(read_rule_packs(["house"]))
-    'house 2026-11-21'
+    'house 2026-11-22'
     """
     return "; ".join(f"{pack.name} {pack.version}" for pack in packs)
 
