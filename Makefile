@@ -17,7 +17,7 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly tune compare rollback schedule prefect mlflow test lint type check bench bench-model bench-honesty bench-copenhagen docs clean
+.PHONY: help install demo sample train plan nightly preview replan tune compare rollback schedule prefect mlflow test lint type check bench bench-model bench-honesty bench-copenhagen docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,14 @@ plan: $(READY) ## plan SOURCE into OUT with the champion, without fitting
 nightly: $(READY) ## run the whole night: SOURCE to OUT
 	$(call need,SOURCE OUT)
 	$(BIN)/kakedoki nightly --source "$(SOURCE)" --out "$(OUT)" $(run_date) $(config)
+
+preview: $(READY) ## say who of SOURCE will not be called, and why
+	$(call need,SOURCE)
+	$(BIN)/kakedoki preview --source "$(SOURCE)" $(run_date) $(config)
+
+replan: $(READY) ## plan the rest of the day again: SOURCE and the night's folder PLAN to OUT (NOW)
+	$(call need,SOURCE PLAN OUT)
+	$(BIN)/kakedoki replan --source "$(SOURCE)" --plan "$(PLAN)" --out "$(OUT)" $(if $(NOW),--now $(NOW)) $(config)
 
 tune: $(READY) ## search better model settings on SOURCE (TRIALS); the next nights use them
 	$(call need,SOURCE)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from configs.errors import UsageError
 
 BASE_FILE = Path(__file__).with_name("base.yaml")
+ANY_REGION = "*"
 
 
 class _Frozen(BaseModel):
@@ -60,6 +61,8 @@ class PlanningSettings(_Frozen):
     """How places are counted and how long the price search may go on."""
 
     max_attempts: int = Field(10, ge=1, description="attempt cap per listing; the stricter of this and the packs wins")
+    min_attempts: int = Field(0, ge=0, description="attempts that everybody gets before others are dialled again")
+    explore_share: float = Field(0.0, ge=0, le=1, description="share of the run date's places that go to drawn pairs")
     dials_per_agent_hour: float = Field(12.0, gt=0, description="where the log does not say how long dials take")
     occupancy: float = Field(0.85, gt=0, le=1, description="share of logged-in time on dials; near 1 burns people out")
     shrinkage: float = Field(0.0, ge=0, lt=1, description="share of the capacity table's agents who are not at calls")
@@ -91,6 +94,9 @@ class Settings(_Frozen):
     """
 
     timezone: str = "Asia/Tokyo"
+    timezone_candidates: dict[str, tuple[str, ...]] = Field(
+        {}, description='zones that a customer without one may live in, by region; "*" for every other region'
+    )
     country: str = Field("JP", description="country of public holidays, ISO 3166")
     payday: int = Field(25, ge=1, le=31)
     slot_minutes: Literal[15, 20, 30, 60] = 60
@@ -111,11 +117,18 @@ class Settings(_Frozen):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"unknown time zone {name!r}: write an IANA name such as Asia/Tokyo") from error
+        _require_zone(name)
         return name
+
+    @field_validator("timezone_candidates")
+    @classmethod
+    def _known_candidates(cls, candidates: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for region, names in candidates.items():
+            if not names:
+                raise ValueError(f"{region}: name at least one time zone")
+            for name in names:
+                _require_zone(name)
+        return candidates
 
 
 def read_settings(*files: Path) -> Settings:
@@ -146,6 +159,13 @@ def read_settings(*files: Path) -> Settings:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{', '.join(map(str, files)) or BASE_FILE}: {key}: {first['msg']}") from error
+
+
+def _require_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"unknown time zone {name!r}: write an IANA name such as Asia/Tokyo") from error
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

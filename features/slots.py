@@ -53,6 +53,16 @@ def add_slot_features(frame: pd.DataFrame, column: str, settings: Settings) -> p
     )
 
 
+def part_of_day(hour: np.ndarray) -> np.ndarray:
+    """Part of the day of each hour: 0 morning (to 12), 1 noon (to 15), 2 afternoon (to 18), 3 evening.
+
+    >>> part_of_day(np.array([9, 12, 17, 18])).tolist()
+    [0, 1, 2, 3]
+    """
+    part: np.ndarray = np.digitize(hour, _PART_ENDS).astype("int64")
+    return part
+
+
 def build_slots(slot_starts: pd.DatetimeIndex, settings: Settings) -> pd.DataFrame:
     """One row per slot, sorted by start, with its calendar and part of the week.
 

@@ -225,6 +225,12 @@ def read_champion(store: ModelStore, name: str) -> Champion | None:
         return Champion(model, held_out, name, number, tags.get("run_date", ""), past, past_version)
 
 
+def read_model(store: ModelStore, name: str, number: str) -> ContactModel:
+    """Read the model of one version; OSError if the store has none, KeyError or ValueError if nobody can read it."""
+    with _talking_to(store), tempfile.TemporaryDirectory() as folder:
+        return ContactModel.from_json(_download(name, number, Path(folder, "version"))["contact_model"])
+
+
 def read_nights(store: ModelStore, name: str, n_nights: int) -> list[LoggedNight]:
     """Read the newest nights of a source, newest first.
 

@@ -73,6 +73,10 @@ Config = Annotated[
     list[Path] | None,
     typer.Option(help="Settings file, e.g. configs/sources/vicidial_log.yaml; may be given again.", show_default=False),
 ]
+Decided = Annotated[
+    Path | None,
+    typer.Option("--decisions", help="CSV of customer_id, slot_start, decision: pin or block.", show_default=False),
+]
 
 
 def main() -> None:
@@ -95,6 +99,7 @@ def nightly(
     horizon_days: Horizon = None,
     staffing: Staffing = "fixed",
     config: Config = None,
+    decisions: Decided = None,
 ) -> None:
     """Run the whole night: read, check, fit, plan, staff, measure gains, write.
 
@@ -106,7 +111,8 @@ def nightly(
         from pipelines.summary import tell_night
 
         when = _date_of(run_date, config)
-        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config)), out)
+        decided = None if decisions is None else str(decisions)
+        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config), decided), out)
 
 
 @app.command()
@@ -117,6 +123,7 @@ def plan(
     horizon_days: Horizon = None,
     staffing: Staffing = "fixed",
     config: Config = None,
+    decisions: Decided = None,
 ) -> None:
     """Plan with the champion of earlier nights, without fitting a model.
 
@@ -128,7 +135,50 @@ def plan(
         from pipelines.summary import tell_night
 
         when = _date_of(run_date, config)
-        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config)), out)
+        decided = None if decisions is None else str(decisions)
+        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config), decided), out)
+
+
+@app.command()
+def replan(
+    source: Source,
+    plan: Annotated[Path, typer.Option(help="Folder of the night's run; it stays as it is.", show_default=False)],
+    out: Out,
+    now: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"],
+            metavar="YYYY-MM-DDTHH:MM",
+            help="Outcomes until then count; slots from then on are filled. The centre's time.",
+            show_default="now",
+        ),
+    ] = None,
+    config: Config = None,
+    decisions: Decided = None,
+) -> None:
+    """Plan the rest of the day again, with this morning's outcomes; nobody is dialled twice a day.
+
+    Example: kakedoki replan --source data --plan tonight --now 2026-11-02T12:10 --out afternoon
+    """
+    with _running("replan"):
+        from pipelines.replan import replan as plan_again
+        from pipelines.summary import tell_replan
+
+        instant = now or datetime.now().astimezone()
+        tell_replan(plan_again(source, plan, out, instant, config or [], decisions), out)
+
+
+@app.command()
+def preview(source: Source, run_date: RunDate = None, horizon_days: Horizon = None, config: Config = None) -> None:
+    """Say who will not be called, and why, before a night is run; needs no model.
+
+    Example: kakedoki preview --source data --run-date 2026-11-02
+    """
+    with _running("preview"):
+        from pipelines.preview import preview as look_ahead
+        from pipelines.preview import tell_preview
+
+        tell_preview(look_ahead(source, _date_of(run_date, config), horizon_days, config or []))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The first two stages of every run: read the source, check it, and find the slots to be filled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -8,6 +8,8 @@ from configs.errors import SourceError, TooManyBadRowsError
 from features.contracts import CheckReport, Tables, check_tables
 from features.slots import build_slots
 from models.planning.capacity import build_capacity
+from models.planning.decisions import Decisions
+from pipelines.decisions import read_decisions
 from pipelines.exports.writing import write_failed
 from pipelines.order import Order, reveal_password
 from pipelines.sources import RawSource, read_source
@@ -28,6 +30,8 @@ class Intake:
         Slots of the horizon with their calendar features, in order; a plan's ``slot_row`` counts in it.
     capacity
         slot_start · dials, the places given, row by row as ``slots``; empty for runs that plan nothing.
+    decisions
+        What people have pinned and blocked.
     """
 
     where: str
@@ -36,6 +40,7 @@ class Intake:
     report: CheckReport
     slots: pd.DataFrame
     capacity: pd.DataFrame
+    decisions: Decisions = field(default_factory=Decisions)
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -67,18 +72,27 @@ def check(order: Order, raw: RawSource) -> Intake:
     Raises
     ------
     ContractError, TooManyBadRowsError, NoCapacityError
-        See DESIGN section 9; the rejected rows of too many bad ones are kept in ``OUT.failed/``.
+        See DESIGN section 9; the rejected rows of too many bad ones are kept in ``OUT.failed/``. A wrong row of the
+        decisions breaks a contract, too.
     """
     tables, report = judge(order, raw)
     capacity = build_capacity(tables.capacity, tables.call_attempts, order.as_of, order.settings)
     slots = build_slots(pd.DatetimeIndex(capacity["slot_start"]), order.settings)
-    return Intake(raw.where, raw.fingerprint, tables, report, slots, capacity)
+    decisions = read_order_decisions(order, tables, slots)
+    return Intake(raw.where, raw.fingerprint, tables, report, slots, capacity, decisions)
 
 
-def judge(order: Order, raw: RawSource) -> tuple[Tables, CheckReport]:
-    """Check the tables; when too many rows are bad, keep them beside OUT and say where."""
+def read_order_decisions(order: Order, tables: Tables, slots: pd.DataFrame) -> Decisions:
+    """Read what people have decided about these slots; nothing without a file."""
+    if order.decisions is None:
+        return Decisions()
+    return read_decisions(order.decisions, tables.customers["customer_id"], slots, order.settings.slot_minutes)
+
+
+def judge(order: Order, raw: RawSource, as_of: pd.Timestamp | None = None) -> tuple[Tables, CheckReport]:
+    """Check the tables as known at ``as_of`` (else the order's); too many bad rows are kept beside OUT."""
     try:
-        return check_tables(raw.tables, order.as_of, order.settings)
+        return check_tables(raw.tables, order.as_of if as_of is None else as_of, order.settings)
     except TooManyBadRowsError as error:
         if order.out is None or error.rejects is None:
             raise

@@ -8,8 +8,6 @@ from models.planning.schedule import CallPlan
 from pipelines.intake import Intake
 from pipelines.order import Order
 
-PLAN_ARM = "plan"
-
 
 def build_call_list(order: Order, intake: Intake, plan: CallPlan, reasons: pd.DataFrame) -> pd.DataFrame:
     """One row per planned dial, sorted by (slot_start, rank), with the columns of ``call_list.parquet``.
@@ -31,8 +29,8 @@ def build_call_list(order: Order, intake: Intake, plan: CallPlan, reasons: pd.Da
             "attempt_number": plan.dials["attempt_number"].to_numpy(),
             "value": plan.dials["value"].to_numpy(),
             "is_firm": is_firm(order, intake, plan),
-            "arm": PLAN_ARM,
-            "propensity": 1.0,
+            "arm": plan.dials["arm"].to_numpy(),
+            "propensity": plan.dials["propensity"].to_numpy(),
             "reason": told["reason"].to_numpy(),
             "allowed_because": plan.dials["allowed_because"].to_numpy(),
             "reason_ja": told["reason_ja"].to_numpy(),

@@ -22,6 +22,7 @@ def nightly(
     horizon_days: int | None = None,
     staffing: str = "fixed",
     config: list[str] | None = None,
+    decisions: str | None = None,
 ) -> Night:
     """Run the whole night.
 
@@ -30,7 +31,7 @@ def nightly(
     KakedokiError
         By cause, see DESIGN section 9; nothing half-written is left, and running it again is safe.
     """
-    order = read_order(source, out, run_date, horizon_days, staffing, config)
+    order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
     with hold_lock(order.var), record_stages() as stages:
         intake = check(order, read(order))
         model = fit(order, intake)

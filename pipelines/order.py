@@ -38,6 +38,8 @@ class Order:
         "fixed" (the list obeys the places given) or "reshape" (it obeys the places recommended).
     var
         Folder of run artefacts.
+    decisions
+        File in which people have pinned and blocked; None without one.
     """
 
     source: str
@@ -46,6 +48,7 @@ class Order:
     settings: Settings
     staffing_mode: str
     var: Path
+    decisions: Path | None = None
 
     @property
     def as_of(self) -> pd.Timestamp:
@@ -73,6 +76,7 @@ def build_order(
     horizon_days: int | None = None,
     staffing_mode: str = "fixed",
     config_files: Sequence[Path] = (),
+    decisions: Path | None = None,
 ) -> Order:
     """Read the settings, lay the options over them, and check that the order makes sense.
 
@@ -108,7 +112,8 @@ def build_order(
     if out is not None:
         out = out.expanduser().resolve()
         _check_out(out, source)
-    return Order(source, out, run_date or _scheduled_date(settings.timezone), settings, staffing_mode, var)
+    day = run_date or _scheduled_date(settings.timezone)
+    return Order(source, out, day, settings, staffing_mode, var, decisions and decisions.expanduser().resolve())
 
 
 def read_order(
@@ -118,6 +123,7 @@ def read_order(
     horizon_days: int | None = None,
     staffing: str = "fixed",
     config: Sequence[str] | None = None,
+    decisions: str | None = None,
 ) -> Order:
     """Build the order from the plain values that a flow's parameters can hold; ``var/`` is this process's own.
 
@@ -134,6 +140,7 @@ def read_order(
         horizon_days=horizon_days,
         staffing_mode=staffing,
         config_files=[Path(file).expanduser() for file in config or ()],
+        decisions=None if decisions is None else Path(decisions),
     )
 
 

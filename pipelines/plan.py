@@ -24,9 +24,10 @@ def plan(
     horizon_days: int | None = None,
     staffing: str = "fixed",
     config: list[str] | None = None,
+    decisions: str | None = None,
 ) -> Night:
     """Plan with the champion of earlier nights; fit nothing."""
-    order = read_order(source, out, run_date, horizon_days, staffing, config)
+    order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
     with hold_lock(order.var), record_stages() as stages:
         intake = check(order, read(order))
         model = recall(order)

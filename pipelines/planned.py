@@ -8,6 +8,8 @@ import pandas as pd
 
 from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
+from models.planning.arms import EXPLORE
+from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
@@ -18,6 +20,8 @@ from pipelines.listing import is_firm
 from pipelines.order import Order
 from pipelines.stages import stage
 from pipelines.train import NightModel
+
+DRAWN_BY_LOT = ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     settings, tables = order.settings, intake.tables
     packs = read_rule_packs(settings.rule_packs)
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
+    eligibility = apply_blocks(eligibility, intake.decisions.blocks)
     scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
     given = intake.capacity["dials"].to_numpy()
     demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings)
@@ -54,9 +59,23 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = recommended if is_reshaped else given
     made = build_call_plan(
-        scorer, eligibility, intake.slots, obeyed, tables, settings, packs, None if is_reshaped else demand
+        scorer,
+        eligibility,
+        intake.slots,
+        obeyed,
+        tables,
+        settings,
+        packs,
+        None if is_reshaped else demand,
+        intake.decisions,
+        seed_lots(order),
     )
     return Planned(scorer, eligibility, made, given, recommended, obeyed, explain(order, intake, scorer, made))
+
+
+def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:
+    """Give the generator of exploration's lots: the same for the same seed, run date and minute of the day."""
+    return np.random.default_rng([order.settings.seed, order.run_date.toordinal(), minute])
 
 
 @stage("staffing", tell=lambda seats: f"{int((seats['hint'] != 'hold').sum())} of {len(seats)} slots have a hint")
@@ -92,7 +111,9 @@ def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.
     """Say in English and Japanese why each dial of the firm day was chosen, indexed as the plan's dials."""
     firm = made.dials[is_firm(order, intake, made)]
     told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
-    return told.set_axis(firm.index)
+    told = told.set_axis(firm.index)
+    told.loc[(firm["arm"] == EXPLORE).to_numpy(), ["reason", "reason_ja"]] = DRAWN_BY_LOT
+    return told
 
 
 def _tell_gains(gains: dict[str, dict[str, Any]]) -> str:

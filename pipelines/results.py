@@ -85,7 +85,7 @@ def build_night(
         model_version=model.version,
         stages=tuple(stages),
         versions=list_versions(),
-        notes=tell_notes(model),
+        notes=(*tell_notes(model), *intake.decisions.notes, *made.notes),
         drift=model.drift,
         challenger=model.challenger,
         verdict=model.verdict,

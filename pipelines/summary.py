@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.night import Night
+from pipelines.replan import Replanned
 from pipelines.train import NightModel
 
 
@@ -30,6 +31,21 @@ def tell_night(night: Night, out: Path, console: Console | None = None) -> None:
     warning = night.drift.warning if night.drift else ""
     for note in (*night.report.notes, *night.notes):
         console.print(f"{'warning' if note == warning else 'note'}: {note}", highlight=False, markup=False)
+
+
+def tell_replan(done: Replanned, out: Path, console: Console | None = None) -> None:
+    """Print what the rest of the day holds, who is left out and why, and where the list is."""
+    console = console or Console(soft_wrap=True)
+    counts, record = done.record["counts"], done.record
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("run", f"{record['run_id']}{'  (a simulated centre)' if done.settings.simulated else ''}")
+    table.add_row("dialled before", f"{counts['dialled_before']:,} customers, none of them again today")
+    table.add_row("planned", f"{counts['dials']:,} dials in {counts['places']:,} places")
+    table.add_row("expected", f"{record['expected_contacts']:,.0f} keyman contacts")
+    table.add_row("call list", str(out / "call_list.csv"))
+    console.print(table, highlight=False)
+    for note in record["notes"]:
+        console.print(f"note: {note}", highlight=False, markup=False)
 
 
 def tell_model(chosen: NightModel, console: Console | None = None) -> None:

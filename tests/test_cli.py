@@ -15,7 +15,20 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from pipelines.runs import hold_lock
 
-COMMANDS = ("nightly", "plan", "train", "tune", "compare", "rollback", "check", "sample", "demo", "schedule")
+COMMANDS = (
+    "nightly",
+    "plan",
+    "train",
+    "tune",
+    "compare",
+    "rollback",
+    "preview",
+    "replan",
+    "check",
+    "sample",
+    "demo",
+    "schedule",
+)
 KAKEDOKI = str(Path(sys.executable).with_name("kakedoki"))
 
 

@@ -26,6 +26,8 @@ MAKE_TARGETS = [
     "train",
     "plan",
     "nightly",
+    "preview",
+    "replan",
     "tune",
     "compare",
     "rollback",
@@ -200,7 +202,7 @@ def test_make_help_is_what_make_says_without_a_target() -> None:
     assert run("make", "--silent").stdout == run("make", "--silent", "help").stdout
 
 
-@pytest.mark.parametrize("target", ["nightly", "plan", "train", "tune", "compare", "rollback"])
+@pytest.mark.parametrize("target", ["nightly", "plan", "preview", "replan", "train", "tune", "compare", "rollback"])
 def test_make_says_which_variable_is_missing(target: str) -> None:
     refused = run("make", "--silent", target, "READY=")
     assert refused.returncode == 2

@@ -52,7 +52,7 @@ def test_an_unknown_pack_is_refused_with_the_list_of_known_ones():
 
 
 def test_a_pack_named_twice_counts_once():
-    assert name_packs(read_rule_packs(["house", "jp-sales", "house"])) == "house 2026-11-21; jp-sales 2026-11-21"
+    assert name_packs(read_rule_packs(["house", "jp-sales", "house"])) == "house 2026-11-22; jp-sales 2026-11-21"
 
 
 def test_the_stricter_of_two_packs_wins_in_every_field():

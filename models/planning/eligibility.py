@@ -1,60 +1,31 @@
 """Who may be called, in which slots, and how often still: DESIGN section 3 and the rule packs, vectorised."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from configs.settings import Settings
 from features.contracts import Tables
-from features.outcomes import CONTACT, WRONG_NUMBER
-from models.planning.rules import RulePack, Rules, combine_packs
+from features.outcomes import CONTACT, OUTCOMES, WRONG_NUMBER
+from models.planning.limits import (
+    HOUR_US,
+    BoolArray,
+    DialLimits,
+    IntArray,
+    days_of,
+    describe_limits,
+    find_zone,
+    list_zones,
+    parts_of,
+)
+from models.planning.rules import Gap, RulePack, Rules, combine_packs
 
-HOUR_US = 3_600_000_000
 NEVER = np.iinfo(np.int64).min  # also what pandas writes for NaT
 REASONS = ("do_not_call", "refused", "wrong_number", "contacted", "attempt_cap")
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class DialLimits:
-    """What decides whether one more dial fits beside the dials already made or planned to the same phone.
-
-    Attributes
-    ----------
-    zone_names : tuple of str
-        Time zones in use, the centre's first.
-    zone_row : int64 array of shape (n_eligible,)
-        Row of ``local_day`` that holds for the customer.
-    local_day : int64 array of shape (n_zones, n_slots)
-        Calendar day of each slot in each zone, counted from 1970-01-01; row 0 is the centre's zone.
-    slot_start_us : int64 array of shape (n_slots,)
-        Starts of the slots, microseconds since 1970-01-01 UTC.
-    slot_us : int
-        Length of a slot in microseconds.
-    rolling_us, rolling_max : int64 arrays of shape (n_rolling,)
-        Length of each rolling window and most dials in it; empty when no pack has one.
-    past_start : int64 array of shape (n_phones + 1,)
-        ``past_us[past_start[g]:past_start[g + 1]]`` are the past dials of phone ``g`` that a window can still see.
-    past_us : int64 array
-        Times of those dials, each phone's in rising order.
-    """
-
-    zone_names: tuple[str, ...]
-    zone_row: IntArray
-    local_day: IntArray
-    slot_start_us: IntArray
-    slot_us: int
-    rolling_us: IntArray
-    rolling_max: IntArray
-    past_start: IntArray
-    past_us: IntArray
 
 
 @dataclass(frozen=True)
@@ -64,7 +35,8 @@ class Eligibility:
     Attributes
     ----------
     excluded : DataFrame
-        customer_row · reason: listed customers who are barred, with the first of ``REASONS`` that applies.
+        customer_row · reason: listed customers who are barred, with the first of ``REASONS`` that applies, or
+        ``blocked`` (``models.planning.decisions``).
     eligible_rows : int64 array of shape (n_eligible,)
         customer_row of those who may be dialled, rising.
     attempt_number : int64 array of shape (n_eligible,)
@@ -90,7 +62,10 @@ class Eligibility:
 
 @dataclass(frozen=True)
 class _Past:
-    """Every dial before ``as_of``, good rows and rejected ones: customer_row, microseconds, and what it said."""
+    """Every dial before ``as_of``, good rows and rejected ones: customer_row, microseconds, and what it said.
+
+    ``outcome`` counts in ``OUTCOMES``, -1 where nobody can read it.
+    """
 
     row: IntArray
     at_us: IntArray
@@ -98,10 +73,16 @@ class _Past:
     is_refusal: BoolArray
     is_wrong_number: BoolArray
     is_held: BoolArray
+    outcome: IntArray
 
 
 def find_eligible(
-    tables: Tables, slots: pd.DataFrame, as_of: pd.Timestamp, packs: Sequence[RulePack], settings: Settings
+    tables: Tables,
+    slots: pd.DataFrame,
+    as_of: pd.Timestamp,
+    packs: Sequence[RulePack],
+    settings: Settings,
+    contacted_since: pd.Timestamp | None = None,
 ) -> Eligibility:
     """Decide for every listed customer whether and when they may be called.
 
@@ -109,7 +90,8 @@ def find_eligible(
     contact never sets the attempt count back. A refusal and a wrong number are a person's and bar that customer alone;
     attempts are the phone's, so customers who share a number share cap, day, rolling windows and quiet days.
     Dials to a rejected customer count for whoever shares the phone.
-    A time zone that nobody knows could be any zone, and no slot is lawful in all of them.
+    A time zone that nobody knows could be any zone, and no slot is lawful in all of them; where the settings name
+    candidates, a slot must be lawful in each.
 
     Parameters
     ----------
@@ -119,6 +101,8 @@ def find_eligible(
         ``slot_start`` of every slot of the plan, sorted.
     as_of
         Attempts at or after it are unknown.
+    contacted_since
+        Whoever was contacted since is out, whatever the list says of them: 00:00 when a day is planned again.
 
     Returns
     -------
@@ -130,12 +114,13 @@ def find_eligible(
     customers = _add_strangers(tables)
     phone = _number_phones(customers["phone"], settings.country)
     attempts_so_far = _count_attempts(customers, past, phone)
-    reasons = _find_reasons(customers, past, attempts_so_far, rules.max_attempts)
+    since = NEVER if contacted_since is None else _microseconds(pd.Series([contacted_since]))[0]
+    reasons = _find_reasons(customers, past, attempts_so_far, rules.max_attempts, int(since))
     listed = customers["listed"].to_numpy(dtype=bool)
     excluded_rows = np.flatnonzero(listed & (reasons >= 0))
     rows = np.flatnonzero(listed & (reasons < 0))
     phone_group = pd.factorize(phone[rows])[0].astype(np.int64)
-    limits, windows = _describe_limits(customers["timezone"].iloc[rows], slots, rules, settings)
+    limits, windows = describe_limits(list_zones(customers.iloc[rows], settings), slots, rules, settings)
     lawful = windows[limits.zone_row]
     _forbid_by_past(lawful, past, phone, rows, limits, rules)
     return Eligibility(
@@ -155,13 +140,28 @@ def _microseconds(times: pd.Series) -> IntArray:
 
 def _add_strangers(tables: Tables) -> pd.DataFrame:
     """Put an unlisted stranger below the customers for every dial to the phone of somebody rejected."""
-    customers = tables.customers[["do_not_call", "listed", "listed_at", "timezone", "phone"]]
+    used = ["do_not_call", "listed", "listed_at", "timezone", "phone", "region"]
+    customers = tables.customers[[name for name in used if name in tables.customers]]
     phones = tables.phone_dials["phone"]
     if phones.empty:
         return customers
     strangers = pd.DataFrame({"do_not_call": True, "listed": False, "phone": phones})
     strangers = strangers.reindex(columns=customers.columns).astype(customers.dtypes.to_dict())
     return pd.concat([customers, strangers], ignore_index=True)
+
+
+def take_eligible(eligibility: Eligibility, chosen: IntArray, **changed: Any) -> Eligibility:
+    """Keep the customers at the chosen positions; further fields may be replaced by name."""
+    kept = replace(
+        eligibility,
+        eligible_rows=eligibility.eligible_rows[chosen],
+        attempt_number=eligibility.attempt_number[chosen],
+        attempts_left=eligibility.attempts_left[chosen],
+        lawful=eligibility.lawful[chosen],
+        phone_group=eligibility.phone_group[chosen],
+        limits=replace(eligibility.limits, zone_row=eligibility.limits.zone_row[chosen]),
+    )
+    return replace(kept, **changed)
 
 
 def _gather_past(tables: Tables, as_of: pd.Timestamp) -> _Past:
@@ -179,6 +179,7 @@ def _gather_past(tables: Tables, as_of: pd.Timestamp) -> _Past:
         is_refusal=np.concatenate([good["refused"], held["refused"], np.zeros(len(strange))]).astype(bool)[known],
         is_wrong_number=(outcome == WRONG_NUMBER).fillna(False).to_numpy(dtype=bool)[known],
         is_held=np.repeat([False, True], [len(good), len(held) + len(strange)])[known],
+        outcome=pd.Index(OUTCOMES).get_indexer(pd.Index(outcome)).astype(np.int64)[known],
     )
 
 
@@ -214,98 +215,76 @@ def _count_attempts(customers: pd.DataFrame, past: _Past, phone: IntArray) -> In
     return np.bincount(phone, weights=own)[phone].astype(np.int64)
 
 
-def _find_reasons(customers: pd.DataFrame, past: _Past, attempts_so_far: IntArray, max_attempts: int) -> IntArray:
+def _find_reasons(
+    customers: pd.DataFrame, past: _Past, attempts_so_far: IntArray, max_attempts: int, since_us: int
+) -> IntArray:
     """Index into REASONS of the first that applies, -1 where none does."""
     n = len(customers)
     listed_at = _microseconds(customers["listed_at"])
     last_contact = _latest(n, past.row[past.is_contact], past.at_us[past.is_contact])
+    is_fresh = (last_contact >= since_us) & (since_us != NEVER)
     conditions = [
         customers["do_not_call"].to_numpy(dtype=bool),
         np.bincount(past.row[past.is_refusal], minlength=n) > 0,
         np.bincount(past.row[past.is_wrong_number], minlength=n) > 0,
-        (listed_at != NEVER) & (last_contact != NEVER) & (last_contact >= listed_at),
+        (last_contact != NEVER) & (((listed_at != NEVER) & (last_contact >= listed_at)) | is_fresh),
         attempts_so_far >= max_attempts,
     ]
     return np.select(conditions, np.arange(len(conditions)), default=-1)
 
 
-def _describe_limits(
-    zones: pd.Series, slots: pd.DataFrame, rules: Rules, settings: Settings
-) -> tuple[DialLimits, BoolArray]:
-    """Days and windows of every zone in use, the centre's first; an unknown zone has no lawful slot."""
-    names = zones.fillna("").astype(str).str.strip().replace("", settings.timezone)
-    codes, unique = pd.factorize(pd.concat([pd.Series([settings.timezone]), names]))
-    starts = pd.DatetimeIndex(slots["slot_start"])
-    length = pd.Timedelta(minutes=settings.slot_minutes)
-    days = np.empty((len(unique), len(starts)), dtype=np.int64)
-    windows = np.zeros((len(unique), len(starts)), dtype=bool)
-    for row, name in enumerate(unique):
-        zone = _known_zone(name)
-        local = starts.tz_convert(zone or settings.timezone)
-        days[row] = _days(local)
-        windows[row] = False if zone is None else _lies_inside(local, length, rules.window)
-    limits = DialLimits(
-        zone_names=tuple(unique),
-        zone_row=codes[1:].astype(np.int64),
-        local_day=days,
-        slot_start_us=starts.as_unit("us").asi8,
-        slot_us=settings.slot_minutes * HOUR_US // 60,
-        rolling_us=np.array([cap.hours * HOUR_US for cap in rules.rolling], dtype=np.int64),
-        rolling_max=np.array([cap.max_attempts for cap in rules.rolling], dtype=np.int64),
-        past_start=np.zeros(1, dtype=np.int64),
-        past_us=np.zeros(0, dtype=np.int64),
-    )
-    return limits, windows
-
-
-def _known_zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None
-
-
-def _lies_inside(local: pd.DatetimeIndex, length: pd.Timedelta, window: tuple[int, int]) -> BoolArray:
-    """Whether the whole slot lies in the window; clocks that jump inside a slot are read at both ends."""
-    opens = local.hour * 60 + local.minute
-    ends = local + length
-    next_day = ends.tz_localize(None).normalize() != local.tz_localize(None).normalize()
-    closes = ends.hour * 60 + ends.minute + 24 * 60 * next_day
-    return np.asarray((opens >= window[0]) & (closes <= window[1]), dtype=bool)
-
-
 def _forbid_by_past(
     lawful: BoolArray, past: _Past, phone: IntArray, rows: IntArray, limits: DialLimits, rules: Rules
 ) -> None:
-    """Strike the slots that past dials forbid: the day's cap, rolling windows and quiet days, all per phone."""
+    """Strike the slots that past dials forbid: gaps, the day's cap, rolling windows and quiet days, all per phone."""
     n_phones = int(phone.max(initial=-1)) + 1
     starts = limits.slot_start_us
     if rules.quiet_days:
         contacts = _latest(n_phones, phone[past.row[past.is_contact]], past.at_us[past.is_contact])[phone[rows]]
         hit = np.flatnonzero(contacts != NEVER)
         lawful[hit] &= starts >= contacts[hit, None] + rules.quiet_days * 24 * HOUR_US
+    for outcome, gap in rules.gaps:
+        is_meant = (past.outcome == OUTCOMES.index(outcome)) | (past.outcome < 0)
+        latest = _latest(n_phones, phone[past.row[is_meant]], past.at_us[is_meant])[phone[rows]]
+        _forbid_gap(lawful, latest, gap, limits)
     horizon_us = int(starts.min(initial=0))
     for cap in rules.rolling:
         recent = _nth_latest(past, phone, n_phones, cap.max_attempts, horizon_us - cap.hours * HOUR_US)[phone[rows]]
         hit = np.flatnonzero(recent != NEVER)
         lawful[hit] &= starts > recent[hit, None] + cap.hours * HOUR_US
-    if rules.max_attempts_per_day is not None:
-        recent = _nth_latest(past, phone, n_phones, rules.max_attempts_per_day, horizon_us - 48 * HOUR_US)[phone[rows]]
-        _forbid_same_day(lawful, recent, limits)
+    per_day = rules.max_attempts_per_day or 1  # the planner's own measure where no pack allows more
+    recent = _nth_latest(past, phone, n_phones, per_day, horizon_us - 48 * HOUR_US)[phone[rows]]
+    _forbid_same_day(lawful, recent, limits)
 
 
 def _forbid_same_day(lawful: BoolArray, recent_us: IntArray, limits: DialLimits) -> None:
-    """Strike the slots of a local day that has had all its dials; it began before midnight of the centre."""
+    """Strike the slots of a day that has had all its dials, a day of the centre or where the called party lives."""
+    for zone_row, hit, local in _by_zone(recent_us, limits):
+        lawful[hit] &= limits.local_day[zone_row] != days_of(local)[:, None]
+
+
+def _forbid_gap(lawful: BoolArray, latest_us: IntArray, gap: Gap, limits: DialLimits) -> None:
+    """Strike the slots too soon after a dial of one outcome, or of them those in the same part of the day."""
+    length = gap.hours * HOUR_US
+    if not gap.or_other_part:
+        hit = np.flatnonzero(latest_us != NEVER)
+        lawful[hit] &= limits.slot_start_us >= latest_us[hit, None] + length
+        return
+    for zone_row, hit, local in _by_zone(latest_us, limits):
+        is_far = limits.slot_start_us >= latest_us[hit, None] + length
+        lawful[hit] &= is_far | (limits.local_part[zone_row] != parts_of(local)[:, None])
+
+
+def _by_zone(times_us: IntArray, limits: DialLimits) -> Iterator[tuple[int, IntArray, pd.DatetimeIndex]]:
+    """Per zone: its row, who may live there (everybody lives in the centre's, too), and their times on its clocks."""
+    last = limits.zone_row + limits.n_candidates[limits.zone_row] - 1
     for zone_row, name in enumerate(limits.zone_names):
-        hit = np.flatnonzero((recent_us != NEVER) & (limits.zone_row == zone_row))
-        zone = _known_zone(name)
+        lives_there = (limits.zone_row <= zone_row) & (zone_row <= last) | (zone_row == 0)
+        hit = np.flatnonzero((times_us != NEVER) & lives_there)
+        zone = find_zone(name)
         if len(hit) and zone is not None:
-            local = pd.DatetimeIndex(recent_us[hit].astype("datetime64[us]")).tz_localize("UTC").tz_convert(zone)
-            lawful[hit] &= limits.local_day[zone_row] != _days(local)[:, None]
-
-
-def _days(local: pd.DatetimeIndex) -> IntArray:
-    return local.tz_localize(None).normalize().as_unit("us").asi8 // (24 * HOUR_US)
+            known = pd.DatetimeIndex(times_us[hit].astype("datetime64[us]")).tz_localize("UTC")
+            yield zone_row, hit, known.tz_convert(zone)
 
 
 def _nth_latest(past: _Past, phone: IntArray, n_phones: int, nth: int, since_us: int) -> IntArray:

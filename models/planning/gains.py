@@ -7,7 +7,7 @@ as the log did: the share of segments per slot, customers at random within. See 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from features.contracts import Tables
 from features.slots import add_slot_features
 from models.contact.encoding import build_encoding
 from models.contact.trust import Trust
-from models.planning.eligibility import Eligibility
+from models.planning.eligibility import Eligibility, take_eligible
 from models.planning.rules import RulePack
 from models.planning.schedule import Scorer, build_call_plan, score_dials
 
@@ -114,7 +114,7 @@ def _prepare(
     chosen = np.arange(n_eligible)
     if n_eligible > MOST_CUSTOMERS:
         chosen = np.sort(rng.choice(n_eligible, MOST_CUSTOMERS, replace=False))
-    sampled = _sample(eligibility, chosen)
+    sampled = take_eligible(eligibility, chosen)
     share = len(chosen) / max(n_eligible, 1)
     encoding = build_encoding(tables.customers, (), settings.segment_by)
     codes = encoding.encode(tables.customers)
@@ -126,18 +126,6 @@ def _prepare(
         day=pd.DatetimeIndex(slots["slot_start"]).tz_localize(None).to_numpy("datetime64[D]").astype("int64"),
         given=scale_places(given, share),
         obeyed=scale_places(obeyed, share),
-    )
-
-
-def _sample(eligibility: Eligibility, chosen: np.ndarray) -> Eligibility:
-    return replace(
-        eligibility,
-        eligible_rows=eligibility.eligible_rows[chosen],
-        attempt_number=eligibility.attempt_number[chosen],
-        attempts_left=eligibility.attempts_left[chosen],
-        lawful=eligibility.lawful[chosen],
-        phone_group=eligibility.phone_group[chosen],
-        limits=replace(eligibility.limits, zone_row=eligibility.limits.zone_row[chosen]),
     )
 
 

@@ -3,13 +3,15 @@
 Customers are served in the order of what they lose if their slots are gone; then what is still empty is filled.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from models.planning.eligibility import DialLimits
+from models.planning.limits import DialLimits
+from models.planning.prices import SAMPLE, SMOOTHING, price_demand
 from models.planning.sequences import (
     N_BLOCKS,
     Demand,
@@ -41,6 +43,8 @@ class Board(NamedTuple):
         (customer, slot) of every dial in the order of placing, the first ``n_dials[0]`` rows.
     day_of_slot : int64 (n_slots,)
         Day in the centre; ``local_day`` the same where the called party lives. A phone gets one dial in either.
+
+    The other fields are those of ``DialLimits``.
     """
 
     room: IntArray
@@ -53,9 +57,13 @@ class Board(NamedTuple):
     phone: IntArray
     zone_row: IntArray
     day_of_slot: IntArray
+    n_candidates: IntArray
     local_day: IntArray
+    local_part: IntArray
     slot_start_us: IntArray
     slot_us: int
+    gap_us: int
+    part_gap_us: int
     rolling_us: IntArray
     rolling_max: IntArray
     past_start: IntArray
@@ -81,9 +89,13 @@ def lay_board(
         phone=np.asarray(phone, dtype=np.int64),
         zone_row=limits.zone_row,
         day_of_slot=np.repeat(np.arange(n_days, dtype=np.int64), np.diff(day_start)),
+        n_candidates=limits.n_candidates,
         local_day=limits.local_day,
+        local_part=limits.local_part,
         slot_start_us=limits.slot_start_us,
         slot_us=limits.slot_us,
+        gap_us=limits.gap_us,
+        part_gap_us=limits.part_gap_us,
         rolling_us=limits.rolling_us,
         rolling_max=limits.rolling_max,
         past_start=limits.past_start,
@@ -98,9 +110,13 @@ def lay_free_board(capacity: IntArray, demand: Demand) -> Board:
     limits = DialLimits(
         zone_names=("",),
         zone_row=np.zeros(n, dtype=np.int64),
+        n_candidates=np.ones(1, dtype=np.int64),
         local_day=np.searchsorted(demand.day_start, np.arange(n_slots), side="right")[None, :].astype(np.int64),
+        local_part=np.zeros((1, n_slots), dtype=np.int64),
         slot_start_us=np.arange(n_slots, dtype=np.int64),
         slot_us=1,
+        gap_us=0,
+        part_gap_us=0,
         rolling_us=none,
         rolling_max=none,
         past_start=np.zeros(n + 1, dtype=np.int64),
@@ -111,15 +127,19 @@ def lay_free_board(capacity: IntArray, demand: Demand) -> Board:
 
 @compiled
 def may_dial(board: Board, i: int, slot: int) -> bool:
-    """Whether one more dial to customer ``i`` keeps cap, day and rolling windows; its own lawfulness is known."""
+    """Whether one more dial to ``i`` keeps cap, day, gaps and rolling windows; its own lawfulness is known."""
     phone, zone = board.phone[i], board.zone_row[i]
     if board.room[slot] <= 0 or board.left[phone] <= 0:
         return False
     for x in range(board.n_planned[phone]):
         other = board.planned[phone, x]
-        same_day = board.day_of_slot[other] == board.day_of_slot[slot]
-        if same_day or board.local_day[zone, other] == board.local_day[zone, slot]:
+        apart = abs(board.slot_start_us[other] - board.slot_start_us[slot])
+        if board.day_of_slot[other] == board.day_of_slot[slot] or apart < board.gap_us:
             return False
+        for z in range(zone, zone + board.n_candidates[zone]):
+            is_same_part = board.local_part[z, other] == board.local_part[z, slot]
+            if board.local_day[z, other] == board.local_day[z, slot] or (is_same_part and apart < board.part_gap_us):
+                return False
     for r in range(board.rolling_us.shape[0]):
         if _overfills(board, phone, slot, board.rolling_us[r], board.rolling_max[r]):
             return False
@@ -263,6 +283,60 @@ def fill_places(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], pri
         n_found = list_candidates(board, slot, demand.p_first, demand.weight, lawful, found, worth)
         best = found[:n_found][np.argsort(-worth[:n_found], kind="stable")]
         place_fixed(board, best, np.full(n_found, slot), np.zeros(n_found, dtype=np.bool_))
+
+
+def place_owed(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], owed: IntArray) -> IntArray:
+    """Find dials for phones that are owed some, as far as places allow; the board is used up.
+
+    Everybody competes for the hours, but a dial that is owed is worth more than any other: who is dialled is decided by
+    what is owed, when by the prices.
+
+    Parameters
+    ----------
+    owed : int64 array of shape (n_phones,)
+        Dials owed to each phone.
+
+    Returns
+    -------
+    int64 array of shape (n_dials, 2)
+        (customer, slot) of the owed dials.
+    """
+    owed = np.minimum(np.maximum(owed - board.n_planned, 0), board.left)
+    of_customer = owed[board.phone]
+    is_owed = of_customer > 0
+    if not is_owed.any():
+        return np.zeros((0, 2), dtype=np.int64)
+    n_before, raised = int(board.n_dials[0]), raise_owed(demand_after(board, demand), of_customer)
+    is_small = len(raised.p_first) < 2 * SAMPLE  # coarse prices do: who is dialled is settled, and when nearly so
+    prices = price_demand(raised, board.room, steps=SMOOTHING if is_small else None).prices
+    theirs = replace(raised, p_first=np.where(is_owed[:, None], raised.p_first, np.float32(-1)))
+    board.left[:] = owed
+    place_by_prices(board, theirs, prices)
+    fill_places(board, theirs, lawful & is_owed[:, None], prices)
+    return board.dials[n_before : board.n_dials[0]].copy()
+
+
+def raise_owed(demand: Demand, owed: IntArray) -> Demand:
+    """Lift the owed dials above all others without changing what the hours are worth against each other.
+
+    The same amount, twice the best dial there is, is added to every lawful slot of a customer who is owed dials.
+
+    Parameters
+    ----------
+    owed : int64 array of shape (n,)
+        Dials owed to each customer.
+    """
+    is_owed = owed > 0
+    best = float((demand.weight[:, :1] * np.maximum(demand.p_first, 0)).max(initial=0.0)) or 1.0
+    weight = demand.weight.copy()
+    weight[is_owed] = np.maximum(weight[is_owed, :1], np.float32(best / 1000))
+    lift = np.where(is_owed, 2 * best / np.where(is_owed, weight[:, 0], 1), 0.0).astype(np.float32)[:, None]
+    return Demand(
+        p_first=np.where(demand.p_first >= 0, demand.p_first + lift, demand.p_first),
+        weight=weight,
+        most_dials=np.where(is_owed, np.minimum(demand.most_dials, owed), demand.most_dials),
+        day_start=demand.day_start,
+    )
 
 
 def sum_worth(board: Board, demand: Demand) -> float:

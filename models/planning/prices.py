@@ -98,7 +98,7 @@ def price_demand(
 def refine_prices(demand: Demand, capacity: IntArray, priced: SlotPrices) -> SlotPrices:
     """Go on with less smoothing, for a plan whose gap is not good enough yet; the better bound is kept."""
     prices, n = priced.prices, 0
-    for step in FINER:
+    for step in FINER if mean_best(demand) > 0 else ():
         prices, n_more = _descend(demand, capacity.astype(float), prices, step * mean_best(demand))
         n += n_more
     bound = bound_value(demand, capacity, prices)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -12,6 +13,7 @@ from configs.errors import UsageError
 
 RULES_FOLDER = Path(configs.__file__).with_name("rules")
 WHOLE_DAY = (0, 24 * 60)
+Missed = Literal["third_party", "no_answer", "busy", "voicemail", "abandoned", "failed"]
 
 
 class RollingCap(BaseModel):
@@ -20,6 +22,17 @@ class RollingCap(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     hours: int = Field(ge=1)
     max_attempts: int = Field(ge=1)
+
+
+class Gap(BaseModel):
+    """At least ``hours`` between a dial with some outcome and the next to the same phone.
+
+    With ``or_other_part`` the next may come sooner in another part of the day (``features.slots.part_of_day``).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    hours: int = Field(ge=1)
+    or_other_part: bool = False
 
 
 class RulePack(BaseModel):
@@ -33,6 +46,8 @@ class RulePack(BaseModel):
         (opens, closes) in the called party's local time, "HH:MM"; the whole slot must lie inside.
     rolling
         Caps over rolling windows; past attempts and planned dials count.
+    gaps
+        Least time to the next dial, by the outcome of a dial; an outcome that nobody can read counts as each of them.
     quiet_days_after_contact
         Days of 24 hours after a conversation in which the phone is left alone.
     stops_after_refusal
@@ -49,6 +64,7 @@ class RulePack(BaseModel):
     max_attempts_per_day: int | None = Field(None, ge=1)
     calling_window: tuple[str, str] | None = None
     rolling: tuple[RollingCap, ...] = ()
+    gaps: dict[Missed, Gap] = {}
     quiet_days_after_contact: int = Field(0, ge=0)
     stops_after_refusal: bool = False
     max_abandoned_share: float | None = Field(None, ge=0, le=1)
@@ -75,6 +91,8 @@ class Rules:
         (opens, closes) in minutes after local midnight; the intersection of all windows, empty if opens >= closes.
     rolling : tuple of RollingCap
         Every one must hold.
+    gaps : tuple of (outcome, Gap)
+        Every one must hold.
     quiet_days : int
         Days of silence after a conversation.
     """
@@ -83,6 +101,7 @@ class Rules:
     max_attempts_per_day: int | None
     window: tuple[int, int]
     rolling: tuple[RollingCap, ...]
+    gaps: tuple[tuple[str, Gap], ...]
     quiet_days: int
 
 
@@ -131,6 +150,7 @@ def combine_packs(packs: Sequence[RulePack], max_attempts: int) -> Rules:
         max_attempts_per_day=min(day_caps, default=None),
         window=(max((w[0] for w in windows), default=0), min((w[1] for w in windows), default=WHOLE_DAY[1])),
         rolling=tuple(dict.fromkeys(cap for pack in packs for cap in pack.rolling)),
+        gaps=tuple(dict.fromkeys(item for pack in packs for item in pack.gaps.items())),
         quiet_days=max((p.quiet_days_after_contact for p in packs), default=0),
     )
 
@@ -141,7 +161,7 @@ def name_packs(packs: Sequence[RulePack]) -> str:
     Examples
     --------
     >>> name_packs(read_rule_packs(["house"]))
-    'house 2026-11-21'
+    'house 2026-11-22'
     """
     return "; ".join(f"{pack.name} {pack.version}" for pack in packs)
 

@@ -11,8 +11,18 @@ import pandas as pd
 from configs.settings import Settings
 from features.contracts import Tables
 from features.outcomes import CONTACT, WRONG_NUMBER
+from models.planning.arms import PLAN, Given, Ground, add_arms, draw_arms, replay
+from models.planning.decisions import Decisions, list_pins, tell_unkept
 from models.planning.eligibility import Eligibility
-from models.planning.placing import Board, demand_after, fill_places, lay_board, place_by_prices, place_fixed, sum_worth
+from models.planning.placing import (
+    Board,
+    demand_after,
+    fill_places,
+    place_by_prices,
+    place_fixed,
+    place_owed,
+    sum_worth,
+)
 from models.planning.prices import SMOOTHING, SlotPrices, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
 from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
@@ -47,7 +57,8 @@ class CallPlan:
     dials : DataFrame
         customer_row · slot_row · rank (1 = first in its slot) · p_keyman (given that the earlier rows of this customer
         failed) · attempt_number (of the phone's listing) · value · survival (chance that the earlier rows leave this
-        one to be dialled) · allowed_because; sorted by slot_row, rank.
+        one to be dialled) · allowed_because · arm (plan, explore) · propensity (chance of being dialled in this slot,
+        see ``models.planning.exploring``; 1 beyond the first day, which is planned again); sorted by slot_row, rank.
     prices : float64 array of shape (n_slots,)
         Expected value of one more place.
     expected_contacts : float
@@ -55,9 +66,12 @@ class CallPlan:
     objective, upper_bound : float
         Value of the plan and a bound on the value of any plan, both as the search weighs dials (``Demand.weight``).
     gap : float
-        1 - objective / upper_bound, promised call-backs given; what shared phones cost is in it.
+        1 - objective / upper_bound; given pins, promised call-backs and the dials owed by ``planning.min_attempts``.
+        What shared phones, gaps and exploration cost is in it.
     unplanned : DataFrame
         customer_row · reason (no_lawful_slot, no_capacity): who may be called and is not.
+    notes : tuple of str
+        Pins that are not kept, and why.
     """
 
     dials: pd.DataFrame
@@ -67,6 +81,7 @@ class CallPlan:
     upper_bound: float
     gap: float
     unplanned: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def build_call_plan(
@@ -78,8 +93,12 @@ def build_call_plan(
     settings: Settings,
     packs: Sequence[RulePack],
     demand: Demand | None = None,
+    decisions: Decisions | None = None,
+    rng: np.random.Generator | None = None,
 ) -> CallPlan:
-    """Plan the horizon: promised call-backs, then series of dials by slot prices, then every place still empty.
+    """Plan the horizon: pins, promised call-backs, then series of dials by slot prices, then every place still empty.
+
+    Customers with fewer attempts than ``planning.min_attempts`` come before others are dialled again.
 
     Parameters
     ----------
@@ -94,23 +113,36 @@ def build_call_plan(
         The packs behind ``eligibility``, for ``allowed_because``.
     demand
         What ``build_demand`` gave for the same inputs, when it is at hand already.
+    decisions
+        Whose pins are placed first; blocks are for ``apply_blocks``, beforehand.
+    rng
+        Draws the lots of ``planning.explore_share``; without it nothing is explored.
 
     Returns
     -------
     CallPlan
-        At most one dial per phone and day; every place is filled that a lawful customer can take.
+        At most one dial per phone and day; every place is filled that a lawful customer can take, but on the first day
+        for a few that exploration frees.
     """
     places = np.asarray(capacity, dtype=np.int64)
     if demand is None:
         demand = build_demand(scorer, eligibility, slots, places, tables, settings)
-    board, priced = _place_all(demand, places, eligibility, slots, tables, settings)
+    pins = (decisions or Decisions()).pins
+    given = _list_given(pins, demand, eligibility, slots, tables, settings)
+    ground = Ground(demand, places, eligibility, given)
+    board, priced = _place_all(ground, settings)
+    lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
+    if lots is not None:
+        board = replay(ground, planned, priced.prices, lots)
     dials = _list_dials(board, demand, eligibility, tables)
     objective = sum_worth(board, demand)
     stop_rate = _rate_of_stops(tables)
     dials = _add_chances(
         dials, score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy()), stop_rate
     )
-    dials = _add_ranks(dials).assign(allowed_because=name_packs(packs))
+    dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
+    if lots is not None:
+        dials = add_arms(dials, ground, planned, priced.prices, lots)
     return CallPlan(
         dials=dials.drop(columns=["eligible_row", "n_earlier"]),
         prices=priced.prices,
@@ -119,6 +151,7 @@ def build_call_plan(
         upper_bound=priced.upper_bound,
         gap=_gap(objective, priced.upper_bound),
         unplanned=_list_unplanned(dials, eligibility),
+        notes=tuple(tell_unkept(pins, dials, eligibility)),
     )
 
 
@@ -213,21 +246,40 @@ def _rate_of_stops(tables: Tables) -> float:
     return float(ends.mean())
 
 
-def _place_all(
-    demand: Demand, places: IntArray, eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
-) -> tuple[Board, SlotPrices]:
+def _list_given(
+    pins: pd.DataFrame,
+    demand: Demand,
+    eligibility: Eligibility,
+    slots: pd.DataFrame,
+    tables: Tables,
+    settings: Settings,
+) -> Given:
+    """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
+    pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
     customers, promised = _list_promises(eligibility, slots, tables, settings)
+    had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
+    is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
+    first, last = is_kept & ~is_own, is_kept & is_own
+    return Given(
+        rows=np.concatenate([pinned[first], customers, pinned[last]]),
+        slots=np.concatenate([pinned_slots[first], promised, pinned_slots[last]]),
+        owed=np.maximum(settings.planning.min_attempts - had, 0),
+    )
+
+
+def _place_all(ground: Ground, settings: Settings) -> tuple[Board, SlotPrices]:
+    demand, lawful = ground.demand, ground.eligibility.lawful
+    owed = place_owed(ground.lay_board(), demand, lawful, ground.given.owed)
     priced: SlotPrices | None = None
     while True:  # twice at most: a second time with finer prices
-        board = lay_board(
-            places, demand.day_start, eligibility.phone_group, eligibility.attempts_left, eligibility.limits
-        )
-        place_fixed(board, customers, promised, np.zeros(len(promised), dtype=np.bool_))
+        board = ground.lay_board()
+        place_fixed(board, owed[:, 0], owed[:, 1], np.zeros(len(owed), dtype=np.bool_))
         kept, rest, room = sum_worth(board, demand), demand_after(board, demand), board.room.copy()
         is_first = priced is None
         priced = price_demand(rest, room) if priced is None else refine_prices(rest, room, priced)
         place_by_prices(board, rest, priced.prices)
-        fill_places(board, demand, eligibility.lawful, priced.prices)
+        fill_places(board, demand, lawful, priced.prices)
         stated = replace(priced, upper_bound=kept + priced.upper_bound)
         if not is_first or _gap(sum_worth(board, demand), stated.upper_bound) <= settings.planning.max_gap:
             return board, stated

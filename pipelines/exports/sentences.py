@@ -25,8 +25,11 @@ EXCLUDED_MEANINGS = {
     "wrong_number": "the number belongs to somebody else",
     "contacted": "reached since being listed",
     "attempt_cap": "dialled as often as a listing allows",
+    "blocked": "blocked by a decision of yours",
     "no_lawful_slot": "no slot of the horizon is allowed for them",
     "no_capacity": "no place was left; a better use was found for each",
+    "dialled_today": "dialled earlier today (only when a day is planned again)",
+    "planned_later": "the plan dials them on a later day (only when a day is planned again)",
 }
 MIN_DIALS = 50
 _WEAK_AUC = 0.55

@@ -1,11 +1,13 @@
 """The tables of a run as files: columns and types are a contract that diallers and spreadsheets rely on."""
 
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from configs.settings import Settings
 from features.quarantine import REJECT_COLUMNS
 from pipelines.night import Night
 
@@ -21,6 +23,30 @@ STAFFING_COLUMNS = (
 )
 # A cell that starts with one of these is a formula to a spreadsheet; Japanese Excel takes full-width ones too.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+class Listing(Protocol):
+    """What the list and the excluded are written from: a whole night, or the rest of a day planned again."""
+
+    @property
+    def as_of(self) -> pd.Timestamp:
+        """00:00 of the run date."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """Of the run; the centre's time zone is taken from them."""
+        ...
+
+    @property
+    def call_list(self) -> pd.DataFrame:
+        """One row per planned dial."""
+        ...
+
+    @property
+    def excluded(self) -> pd.DataFrame:
+        """customer_id · reason."""
+        ...
 
 
 def call_list_schema(timezone: str) -> pa.Schema:
@@ -47,7 +73,7 @@ def call_list_schema(timezone: str) -> pa.Schema:
     return pa.schema(fields)
 
 
-def write_call_list(night: Night, folder: Path) -> None:
+def write_call_list(night: Listing, folder: Path) -> None:
     """Write ``call_list.parquet`` and ``call_list.csv``: the same rows in the same order, one per planned dial."""
     zone = night.settings.timezone
     schema = call_list_schema(zone)
@@ -61,7 +87,7 @@ def write_call_list(night: Night, folder: Path) -> None:
     write_csv(rows[schema.names], folder / "call_list.csv")
 
 
-def write_excluded(night: Night, folder: Path) -> None:
+def write_excluded(night: Listing, folder: Path) -> None:
     """Write ``excluded.csv``: customer_id · reason, one row per listed customer who is not in the list."""
     write_csv(night.excluded[list(EXCLUDED_COLUMNS)], folder / "excluded.csv")
 
