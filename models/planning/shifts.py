@@ -122,8 +122,8 @@ def plan_shifts(
 def build_terms(given: IntArray, slot_starts: pd.DatetimeIndex, settings: Settings) -> Terms:
     """What a roster must keep, from the settings and the places given.
 
-    Unless the settings say so, the hours that may be paid are those that the given places of the free days take at least with these shifts: their
-    hours on the phone and the time off the phone, and the smallest share of breaks on top.
+    Unless the settings say it, the hours that may be paid are those that the given places of the free days take at
+    least with these shifts: their hours on the phone, the time away, and the smallest share of breaks on top.
     """
     staffing, dials_per_hour = settings.staffing, settings.planning.dials_per_agent_hour
     frozen_day = find_frozen(len(given), settings, slot_starts)

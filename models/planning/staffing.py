@@ -86,7 +86,7 @@ def bound_seats(
     limits = [limit for limit in stated if limit is not None] or [int(given.max(initial=0))]
     most = np.full(len(given), min(limits), dtype=np.int64)
     if slot_starts is not None:
-        agents = np.array([staffing.count_agents(weekday) for weekday in slot_starts.weekday])
+        agents = np.array([staffing.count_agents(weekday) for weekday in slot_starts.day_of_week])
         most = np.minimum(most, np.floor(np.minimum(agents * per_agent, most)).astype(np.int64))
     most = np.where(given > 0, most, 0)
     least = np.minimum(np.where(given > 0, math.ceil(staffing.min_agents * per_agent), 0), most)
@@ -177,7 +177,8 @@ def solve_seats(demand: Demand, least: npt.NDArray[Any], most: npt.NDArray[Any],
             options={"maxiter": ROUNDS},
         )
         at = np.maximum(found.x, 0.0) * tau
-    return least + (most - least) * _share_open((at[:-1] - at[-1]) / tau)
+    places: FloatArray = least + (most - least) * _share_open((at[:-1] - at[-1]) / tau)
+    return places
 
 
 def steps_for(demand: Demand) -> tuple[float, ...]:
@@ -256,6 +257,7 @@ def build_staffing(
     prices: FloatArray,
     plan: CallPlan,
     settings: Settings,
+    away: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Lay out staffing.csv: one row per slot.
 
@@ -263,6 +265,8 @@ def build_staffing(
     ----------
     prices : array of shape (n_slots,)
         Slot prices: contacts (or value) that one more dial would bring.
+    away
+        Of the roster that the recommendation follows: slot_start · breaks · training · one_to_ones (agent-hours).
 
     Returns
     -------
@@ -270,7 +274,8 @@ def build_staffing(
         slot_start · dials_given · dials_recommended · agents_recommended (agents) · seat_price (contacts that one more
         agent-hour would bring) · expected_contacts (of the plan) · hint: ``add_seats`` where at least half an agent is
         wanted; where as much is freed, ``break`` in the cheapest such slot of a day, ``training`` in what remains of
-        two or more on end, ``one_to_one`` in a single one; else ``hold``.
+        two or more on end, ``one_to_one`` in a single one; else ``hold``. With a roster: what at least half an agent
+        is away for in it, mostly.
     """
     dials_per_agent = settings.planning.dials_per_agent_hour * settings.slot_minutes / 60
     reached = np.bincount(
@@ -279,6 +284,11 @@ def build_staffing(
         minlength=len(slots),
     )
     moved_agents = (np.asarray(dials_recommended, dtype=float) - dials_given) / dials_per_agent
+    starts = pd.DatetimeIndex(slots["slot_start"])
+    if away is None:
+        hints = _find_hints(starts, moved_agents, prices, settings.slot_minutes)
+    else:
+        hints = _read_hints(starts, moved_agents, away, settings.slot_minutes)
     return pd.DataFrame(
         {
             "slot_start": slots["slot_start"].to_numpy() if len(slots) == 0 else slots["slot_start"].array,
@@ -287,7 +297,7 @@ def build_staffing(
             "agents_recommended": np.asarray(dials_recommended, dtype=float) / dials_per_agent,
             "seat_price": np.asarray(prices, dtype=float) * settings.planning.dials_per_agent_hour,
             "expected_contacts": reached,
-            "hint": _find_hints(pd.DatetimeIndex(slots["slot_start"]), moved_agents, prices, settings.slot_minutes),
+            "hint": hints,
         }
     )
 
@@ -308,3 +318,14 @@ def _find_hints(
         hints[rest] = np.where(in_block[: len(rest)], "training", "one_to_one")
         hints[cheapest] = "break"
     return hints
+
+
+def _read_hints(
+    starts: pd.DatetimeIndex, moved_agents: FloatArray, away: pd.DataFrame, slot_minutes: int
+) -> npt.NDArray[Any]:
+    """Hints that a roster bears out: seats added, else what most agents are away for."""
+    kinds = {"breaks": "break", "training": "training", "one_to_ones": "one_to_one"}
+    agents = away.set_index("slot_start")[list(kinds)].reindex(starts).fillna(0.0).to_numpy() * 60 / slot_minutes
+    mostly = np.array(list(kinds.values()))[agents.argmax(axis=1)] if len(agents) else np.zeros(0, dtype="<U10")
+    hints = np.where(agents.max(axis=1, initial=0.0) >= LEAST_AGENTS, mostly, "hold").astype("<U10")
+    return np.where(moved_agents >= LEAST_AGENTS, "add_seats", hints)

@@ -56,7 +56,8 @@ def main() -> None:
         f"({roster.worth.value / before.value - 1:+.1%}), at most {roster.bound:.2f} (gap {roster.gap:.2%})"
     )
     print(
-        f"paid {roster.paid_hours:,.0f} of {roster.most_hours:,.0f} agent-hours; places {roster.places.sum():,} of {given.sum():,}"
+        f"paid {roster.paid_hours:,.0f} of {roster.most_hours:,.0f} agent-hours; "
+        f"places {roster.places.sum():,} of {given.sum():,}"
     )
     print(f"short: {len(roster.short)} slots; {roster.skipped}")
     print(roster.shifts.to_string())
@@ -83,7 +84,7 @@ def build_given(n_agents: int, settings: Settings) -> np.ndarray:
 def build_demand(n_customers: int, slot_starts: pd.DatetimeIndex, rng: np.random.Generator) -> Demand:
     """Customers of three kinds: at home by day, in the evening and at weekends, or whenever; up to five dials each."""
     kind = rng.choice(3, n_customers, p=[0.25, 0.5, 0.25])
-    hour, weekday = slot_starts.hour.to_numpy(), slot_starts.weekday.to_numpy()
+    hour, weekday = slot_starts.hour.to_numpy(), slot_starts.day_of_week.to_numpy()
     by_day = np.where((weekday < 5) & (hour < 17), 1.6, 0.8)
     late = np.where((hour >= 18) | (weekday >= 5), 2.0, 0.7)
     shape = np.stack([by_day, late, np.ones(len(hour))])
