@@ -30,9 +30,10 @@ from models.planning.staffing import (
 )
 
 NEAR = 0.003  # bound and worth so near each other are near enough
-NEAR_RELAXED = 0.001
+NEAR_RELAXED = 0.002
+WHOLE_GAP = 5e-4  # at which the search for whole agents may stop
 MOST_CUTS = 30  # on the way, with agents parted
-MOST_ROSTERS = 4
+MOST_ROSTERS = 3
 KINDS = ("breaks", "training", "one_to_ones")
 
 
@@ -193,7 +194,7 @@ class _Search:
         best: tuple[Solution, IntArray, Worth] | None = None
         bound = math.inf
         for _ in range(MOST_ROSTERS):
-            solution = _in_whole_agents(self._program.solve(self._cuts, gap=NEAR_RELAXED, seconds=self._seconds))
+            solution = _in_whole_agents(self._program.solve(self._cuts, gap=WHOLE_GAP, seconds=self._seconds))
             bound = min(bound, solution.bound)
             places = fill_seats(self._program.terms, solution, self._cuts[-1].prices)
             worth = judge_places(self._sample, places * self._share)
