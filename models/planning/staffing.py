@@ -53,10 +53,19 @@ class SeatBounds:
 
 @dataclass(frozen=True)
 class Worth:
-    """What places are worth when the best use is made of them: in value, and in keyman contacts."""
+    """What places are worth when the best use is made of them.
+
+    Attributes
+    ----------
+    value, contacts : float
+        Of the dials in them: in value, and in keyman contacts.
+    prices : float64 array of shape (n_slots,)
+        Value that one more place in each slot would bring.
+    """
 
     value: float
     contacts: float
+    prices: FloatArray
 
 
 def bound_seats(
@@ -247,7 +256,7 @@ def judge_places(demand: Demand, places: npt.NDArray[Any]) -> Worth:
     once = np.eye(1, demand.weight.shape[1], dtype=np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         reached = np.where(demand.weight[:, :1] > 0, demand.weight / demand.weight[:, :1], once)
-    return Worth(sum_worth(board, demand), sum_worth(board, replace(demand, weight=reached)))
+    return Worth(sum_worth(board, demand), sum_worth(board, replace(demand, weight=reached)), prices)
 
 
 def build_staffing(

@@ -88,17 +88,24 @@ def build_plan_maps(night: Night) -> tuple[HeatMap, HeatMap] | None:
 
 
 def build_seat_map(night: Night) -> HeatMap | None:
-    """Seat price by hour (rows) and day (columns), each cell with the agents to move in or out; None without slots."""
+    """Seat price by hour (rows) and day (columns), each cell with the agents to move in or out; None without slots.
+
+    The prices are those of the places given, which say where agents are wanted; with ``--staffing reshape`` those of
+    staffing.csv are what is left of them after the move.
+    """
     if night.staffing.empty:
         return None
+    per_hour, prices = night.settings.planning.dials_per_agent_hour, night.staffing["seat_price"]
+    if night.advice is not None:
+        prices = pd.Series(night.advice.before.prices * per_hour, index=night.staffing.index)
     settings, starts = night.settings, night.staffing["slot_start"].dt.tz_convert(night.settings.timezone)
-    per_agent = settings.planning.dials_per_agent_hour * settings.slot_minutes / 60
+    per_agent = per_hour * settings.slot_minutes / 60
     days = {day: _name_day(day, is_firm=False) for day in sorted(set(starts.dt.date))}
     seats = pd.DataFrame(
         {
             "row": starts.dt.hour,
             "column": starts.dt.date.map(days),
-            "value": night.staffing["seat_price"].astype("float64").fillna(0.0),
+            "value": prices.astype("float64").fillna(0.0),
             "moved": (night.staffing["dials_recommended"] - night.staffing["dials_given"]) / per_agent,
         }
     )
@@ -110,7 +117,7 @@ def build_seat_map(night: Night) -> HeatMap | None:
         for price, moved in zip(cells["value"], cells["moved"], strict=True)
     ]
     cells = cells.assign(is_thin=False, is_scaled=True)
-    caption = "Seat price by hour and day, with the agents to move in (+) or out (−)"
+    caption = "Seat price of the seats as given, with the agents to move in (+) or out (−)"
     return _lay_out(caption, "hour", [*days.values()], cells, decimal, has_margin=False)
 
 

@@ -145,7 +145,7 @@ def build_roster(roster: Roster, is_followed: bool) -> str:
     agents, days = int(roster.shifts["agents"].sum()), roster.shifts["date"].nunique()
     followed = "The recommended seats are those of a roster of" if is_followed else "For comparison, a roster of"
     return (
-        f"{followed} {count(agents)} shifts on {days} days, {count(roster.paid_hours)} paid agent-hours of at most "
+        f"{followed} {count(agents)} shifts on {days} day{'s' if days != 1 else ''}, {count(roster.paid_hours)} paid agent-hours of at most "
         f"{count(roster.most_hours)}. On the customers looked at no roster of these shifts can be worth more by over "
         f"{percent(roster.gap, 2)}. Breaks, training and one-to-ones by shift are in shifts.csv."
     )
