@@ -142,12 +142,13 @@ def build_seats(before: float, after: float) -> str:
 
 def build_roster(roster: Roster, is_followed: bool) -> str:
     """Say how many agents stand on how many shifts, what is paid, and how good that is at least."""
-    agents, days = int(roster.shifts["agents"].sum()), roster.shifts["date"].nunique()
+    agents, n_days = int(roster.shifts["agents"].sum()), roster.shifts["date"].nunique()
+    days = f"{n_days} day{'s' if n_days != 1 else ''}"
     followed = "The recommended seats are those of a roster of" if is_followed else "For comparison, a roster of"
     return (
-        f"{followed} {count(agents)} shifts on {days} day{'s' if days != 1 else ''}, {count(roster.paid_hours)} paid agent-hours of at most "
-        f"{count(roster.most_hours)}. On the customers looked at no roster of these shifts can be worth more by over "
-        f"{percent(roster.gap, 2)}. Breaks, training and one-to-ones by shift are in shifts.csv."
+        f"{followed} {count(agents)} shifts on {days}, {count(roster.paid_hours)} paid agent-hours of at "
+        f"most {count(roster.most_hours)}. On the customers looked at no roster of these shifts can be worth more by "
+        f"over {percent(roster.gap, 2)}. Breaks, training and one-to-ones by shift are in shifts.csv."
     )
 
 
