@@ -287,7 +287,7 @@ def test_nobody_to_call_and_no_agents_are_no_trouble() -> None:
     assert no_agents.roster.shifts.empty
 
 
-@settings(max_examples=10)
+@settings(max_examples=8)
 @given(st.integers(0, 100_000))
 def test_no_bound_is_broken_and_nothing_is_worth_less_than_given(seed: int) -> None:
     rng = np.random.default_rng(seed)
