@@ -29,7 +29,7 @@ def hours(n_days: int, first: int, last: int) -> pd.DatetimeIndex:
 
 
 def settings_of(dials_per_agent_hour: float = 1, horizon_days: int = 7, **staffing: object) -> Settings:
-    staffing = {"shifts": [EARLY, LATE], "agents_per_day": 3, "freeze_days": 0} | staffing
+    staffing = {"shifts": [EARLY, LATE], "agents_per_day": 3, "freeze_days": 0, "max_seconds": 15} | staffing
     planning = {"dials_per_agent_hour": dials_per_agent_hour}
     return Settings.model_validate({"staffing": staffing, "planning": planning, "horizon_days": horizon_days})
 

@@ -16,6 +16,7 @@ from models.planning.duties import Duty
 from models.planning.sequences import FloatArray, IntArray
 
 SLACK = 1e-6
+MOST_NODES = 2_000  # at which a search stops, the same on every machine; seconds are a backstop
 HEAVIER = 10.0  # an agent-hour short on the phone weighs as much as this many of training that find no room
 
 
@@ -223,7 +224,7 @@ class RosterProgram:
         return weights
 
     def _find_least_shortage(self) -> float:
-        found = self._search(self._shortage, (), None, False, 1e-6, 30.0)
+        found = self._search(self._shortage, (), None, False, 1e-4, 20.0)
         return max(float(found.fun), 0.0)
 
     def _search(
@@ -248,7 +249,7 @@ class RosterProgram:
             integrality=np.zeros(len(upper)) if is_relaxed else np.array(table.is_whole, dtype=float),
             bounds=Bounds(np.zeros(len(upper)), upper),
             constraints=rules,
-            options={"mip_rel_gap": gap, "time_limit": seconds},
+            options={"mip_rel_gap": gap, "time_limit": seconds, "node_limit": MOST_NODES},
         )
         if found.x is None:
             raise RuntimeError(f"no roster was found: {found.message}")
