@@ -1,14 +1,18 @@
 """All settings of a night: typed, frozen, read once, handed down as plain values."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from configs.errors import UsageError
 
+Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+HeadCount = Annotated[int, Field(ge=0)]
+TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d$"
 BASE_FILE = Path(__file__).with_name("base.yaml")
 ANY_REGION = "*"
 
@@ -72,6 +76,81 @@ class PlanningSettings(_Frozen):
     )
 
 
+class ShiftTemplate(_Frozen):
+    """A shift that agents can be put on: when it starts and how long it is paid, and its paid break.
+
+    The break lies between ``earliest_break`` and ``latest_break`` (its start; default: not within the first and the
+    last hour of the shift). A shift past midnight belongs to the day on which it starts.
+    """
+
+    name: str = Field(min_length=1)
+    start: str = Field(pattern=TIME_OF_DAY, description="HH:MM")
+    hours: float = Field(gt=0, le=24, description="paid length, break included")
+    break_minutes: int = Field(0, ge=0, description="one paid break")
+    earliest_break: str | None = Field(None, pattern=TIME_OF_DAY)
+    latest_break: str | None = Field(None, pattern=TIME_OF_DAY)
+    weekdays: tuple[Weekday, ...] = WEEKDAYS
+    max_agents: int | None = Field(None, ge=0, description="most agents on this shift on one day")
+
+    @field_validator("start", "earliest_break", "latest_break", mode="before")
+    @classmethod
+    def _read_time(cls, time: Any) -> Any:
+        """YAML reads an unquoted 12:30 as the number 750, a count of minutes."""
+        return f"{time // 60:02d}:{time % 60:02d}" if isinstance(time, int) else time
+
+    @model_validator(mode="after")
+    def _break_fits(self) -> "ShiftTemplate":
+        if self.break_minutes >= 60 * self.hours:
+            raise ValueError(f"shift {self.name}: a break of {self.break_minutes} minutes fills all {self.hours} hours")
+        return self
+
+
+class StaffingSettings(_Frozen):
+    """Bounds of the seats, and what a roster is made of; without ``shifts`` only seats per slot move."""
+
+    agents_per_day: HeadCount | dict[Weekday, HeadCount] | None = Field(
+        None, description="agents who can come, one number or one per weekday (days left out: nobody)"
+    )
+    min_agents: float = Field(0, ge=0, description="fewest agents on the phone in a slot that has places")
+    max_agents: float | None = Field(None, ge=0, description="most; default: busiest given slot")
+    shifts: tuple[ShiftTemplate, ...] = ()
+    training_minutes: int = Field(0, ge=0, description="per agent and week, away from the phone")
+    one_to_one_minutes: int = Field(0, ge=0, description="per agent and week, away from the phone")
+    freeze_days: int | None = Field(
+        None, ge=0, description="first days whose seats stay as given; default: 1 with shifts, else 0"
+    )
+    paid_hours_per_week: float | None = Field(
+        None, ge=0, description="paid agent-hours of a roster; default: what the given places take at least"
+    )
+    max_seconds: float = Field(120, gt=0, description="most seconds in which shifts are placed")
+
+    @property
+    def n_frozen_days(self) -> int:
+        """First days of the horizon whose seats stay as given."""
+        return self.freeze_days if self.freeze_days is not None else int(bool(self.shifts))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StaffingSettings":
+        names = [shift.name for shift in self.shifts]
+        if len(set(names)) < len(names):
+            raise ValueError("two shifts have the same name: give each its own")
+        if self.shifts and self.agents_per_day is None:
+            raise ValueError("shifts are planned for agents: set staffing.agents_per_day")
+        if self.max_agents is not None and self.max_agents < self.min_agents:
+            raise ValueError(f"max_agents {self.max_agents:g} is below min_agents {self.min_agents:g}")
+        return self
+
+    def count_agents(self, weekday: int) -> float:
+        """Agents who can come on a weekday, 0 being Monday; infinite when nothing is said.
+
+        >>> StaffingSettings(agents_per_day={"Mon": 8}).count_agents(0)
+        8
+        """
+        if isinstance(self.agents_per_day, dict):
+            return self.agents_per_day.get(WEEKDAYS[weekday], 0)
+        return float("inf") if self.agents_per_day is None else self.agents_per_day
+
+
 class GainSettings(_Frozen):
     """How gains are measured."""
 
@@ -111,6 +190,7 @@ class Settings(_Frozen):
     source: SourceSettings | None = None
     model: ModelSettings = ModelSettings()
     planning: PlanningSettings = PlanningSettings()
+    staffing: StaffingSettings = StaffingSettings()
     gains: GainSettings = GainSettings()
     mlflow: MlflowSettings = MlflowSettings()
 

@@ -9,6 +9,7 @@ from configs.settings import Settings
 from features.contracts import CheckReport, Tables
 from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
+from models.planning.advice import StaffingAdvice
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Night:
         Version of tonight's fit when the champion of an earlier night made the plan; None when tonight's did.
     verdict
         What the gate said of tonight's fit.
+    advice
+        What the recommended places are worth beside those given, and the roster behind them.
     drift
         What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
     """
@@ -63,6 +66,7 @@ class Night:
     stages: tuple[dict[str, Any], ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    advice: StaffingAdvice | None = None
     drift: Drift | None = None
     challenger: str | None = None
     verdict: str = ""

@@ -8,13 +8,14 @@ import pandas as pd
 
 from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
+from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan, build_demand
-from models.planning.staffing import build_staffing, recommend_for_demand
+from models.planning.staffing import build_staffing
 from pipelines.intake import Intake
 from pipelines.listing import is_firm
 from pipelines.order import Order
@@ -30,8 +31,10 @@ class Planned:
 
     Attributes
     ----------
-    dials_given, dials_recommended, dials_obeyed : (n_slots,) int
-        Places of each slot: given, recommended, and those that the plan obeys.
+    dials_given, dials_obeyed : (n_slots,) int
+        Places of each slot: given, and those that the plan obeys.
+    advice
+        Places recommended, the roster behind them if there are shifts, and what they are worth.
     reasons
         Why each dial of the firm day was chosen: reason (English) · reason_ja (Japanese), indexed as ``plan.dials``.
     """
@@ -40,8 +43,8 @@ class Planned:
     eligibility: Eligibility
     plan: CallPlan
     dials_given: np.ndarray
-    dials_recommended: np.ndarray
     dials_obeyed: np.ndarray
+    advice: StaffingAdvice
     reasons: pd.DataFrame
 
 
@@ -55,9 +58,9 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
     given = intake.capacity["dials"].to_numpy()
     demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings)
-    recommended = recommend_for_demand(demand, given, settings)
+    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings)
     is_reshaped = order.staffing_mode == "reshape"
-    obeyed = recommended if is_reshaped else given
+    obeyed = advice.places if is_reshaped else given
     made = build_call_plan(
         scorer,
         eligibility,
@@ -70,7 +73,7 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         intake.decisions,
         seed_lots(order),
     )
-    return Planned(scorer, eligibility, made, given, recommended, obeyed, explain(order, intake, scorer, made))
+    return Planned(scorer, eligibility, made, given, obeyed, advice, explain(order, intake, scorer, made))
 
 
 def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:
@@ -81,9 +84,9 @@ def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:
 @stage("staffing", tell=lambda seats: f"{int((seats['hint'] != 'hold').sum())} of {len(seats)} slots have a hint")
 def staff(order: Order, intake: Intake, planned: Planned) -> pd.DataFrame:
     """Recommend seats per slot, with their price and a hint."""
-    return build_staffing(
-        intake.slots, planned.dials_given, planned.dials_recommended, planned.plan.prices, planned.plan, order.settings
-    )
+    advice, made = planned.advice, planned.plan
+    away = advice.roster.away if advice.roster is not None and advice.is_adopted else None
+    return build_staffing(intake.slots, planned.dials_given, advice.places, made.prices, made, order.settings, away)
 
 
 @stage("gains", tell=lambda gains: _tell_gains(gains))

@@ -20,6 +20,9 @@ from models.contact.leads import LEAD_COLUMNS
 from models.contact.model import ContactModel
 from models.contact.off_policy import OffPolicy
 from models.contact.policy_value import Estimate, PolicyValue
+from models.planning.advice import StaffingAdvice
+from models.planning.shifts import Roster
+from models.planning.staffing import Worth
 from pipelines.exports import folders, point_latest, read_latest, replace_folder, write_failed, write_run
 from pipelines.exports.folders import check_replaceable
 from pipelines.exports.record import as_plain, build_record, spell_record
@@ -125,6 +128,25 @@ def night() -> Night:
     )
 
 
+def _build_advice() -> StaffingAdvice:
+    shifts = pd.DataFrame(
+        {
+            "date": [AS_OF.date()],
+            "shift": ["=late"],
+            "agents": [3],
+            "breaks": ["18:00×2; 19:00×1"],
+            "training": [""],
+            "one_to_ones": ["17:00×1"],
+        }
+    )
+    away = pd.DataFrame({"slot_start": STARTS[1:2], "breaks": [2.0], "training": [0.0], "one_to_ones": [0.5]})
+    short = pd.DataFrame({"slot_start": STARTS[:1], "agents_short": [2.0], "why": ["too few agents"]})
+    before, after = Worth(100.0, 50.0, np.ones(3)), Worth(110.0, 55.0, np.ones(3))
+    skipped = {"training": (1, 4), "one_to_one": (0, 1)}
+    roster = Roster(shifts, away, np.array([1, 2, 1]), after, 111.0, short, skipped, 12.0, 14.0)
+    return StaffingAdvice(roster.places, before, after, 3, roster, True, short, ())
+
+
 def _read_cells(file: Path) -> list[list[str]]:
     assert file.read_bytes().startswith(b"\xef\xbb\xbf")
     with file.open(encoding="utf-8-sig", newline="") as opened:
@@ -224,6 +246,26 @@ def test_the_other_tables_have_their_agreed_columns(night: Night, tmp_path: Path
         ["table", "row", "column", "value", "reason"],
         ["customers", "4", "age", "'=9", "not a number"],
     ]
+
+
+def test_a_roster_is_written_with_the_columns_that_are_agreed_and_told_in_the_record(
+    night: Night, tmp_path: Path
+) -> None:
+    planned = replace(night, advice=_build_advice())
+    write_run(planned, tmp_path / "out")
+    assert _read_cells(tmp_path / "out" / "shifts.csv") == [
+        ["date", "shift", "agents", "breaks", "training", "one_to_ones"],
+        ["2026-11-02", "'=late", "3", "18:00×2; 19:00×1", "", "17:00×1"],
+    ]
+    seats = json.loads((tmp_path / "out" / "run.json").read_text())["seats"]
+    assert (seats["contacts_before"], seats["contacts_after"]) == (0.77, pytest.approx(0.77 * 1.1))
+    assert seats["short"] == [{"slot_start": STARTS[0].isoformat(), "agents_short": 2.0, "why": "too few agents"}]
+    assert seats["roster"]["is_followed"] is True
+    assert seats["roster"]["gap"] == pytest.approx(1 - 110 / 111)
+    assert (seats["roster"]["training_sessions"], seats["roster"]["training_sessions_without_room"]) == (4, 1)
+    moved = build_record(replace(planned, staffing_mode="reshape"))["seats"]
+    assert (moved["contacts_before"], moved["contacts_after"]) == (pytest.approx(0.7), 0.77)
+    assert build_record(night)["seats"] is None
 
 
 def test_an_empty_night_still_writes_every_file_with_its_columns(night: Night, tmp_path: Path) -> None:

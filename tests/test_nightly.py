@@ -222,6 +222,43 @@ def test_the_champion_plans_without_fitting_and_reshape_moves_seats_within_the_t
     assert (staffing["dials_recommended"] != staffing["dials_given"]).any()
 
 
+SHIFTS = """
+planning: {dials_per_agent_hour: 1}
+staffing:
+  agents_per_day: 30
+  training_minutes: 60
+  shifts:
+    - {name: early, start: "09:00", hours: 8, break_minutes: 60}
+    - {name: late, start: 13:00, hours: 8, break_minutes: 60}
+"""
+
+
+def test_shift_templates_leave_a_roster_whose_seats_the_list_obeys(
+    small_source: Path, home: Path, tmp_path: Path
+) -> None:
+    crown(small_source, date(2026, 11, 2), home)
+    (tmp_path / "shifts.yaml").write_text(SHIFTS, encoding="utf-8")
+    night = plan.fn(
+        str(small_source),
+        str(tmp_path / "out"),
+        date(2026, 11, 2),
+        staffing="reshape",
+        config=[str(tmp_path / "shifts.yaml")],
+    )
+    shifts = pd.read_csv(tmp_path / "out" / "shifts.csv", encoding="utf-8-sig")
+    assert set(shifts["shift"]) <= {"early", "late"}
+    assert shifts["date"].min() > "2026-11-02"  # the first day is frozen
+    assert (shifts.groupby("date")["agents"].sum() <= 30).all()
+    staffing = night.staffing.set_index("slot_start")
+    first_day = staffing.index.date == date(2026, 11, 2)
+    assert (staffing["dials_recommended"] == staffing["dials_given"])[first_day].all()
+    per_slot = night.call_list.groupby("slot_start").size()
+    assert (per_slot <= staffing["dials_recommended"].reindex(per_slot.index)).all()
+    seats = json.loads((tmp_path / "out" / "run.json").read_text())["seats"]
+    assert seats["contacts_after"] >= seats["contacts_before"]
+    assert seats["roster"]["training_sessions"] == 26  # 30 agents, six days of seven
+
+
 def test_a_log_too_thin_to_learn_from_falls_back_on_the_champion(
     small_source: Path, home: Path, tmp_path: Path
 ) -> None:

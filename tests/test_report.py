@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any, cast
 
@@ -17,6 +18,9 @@ from models.contact.leads import LEAD_COLUMNS
 from models.contact.model import ContactModel
 from models.contact.off_policy import OffPolicy
 from models.contact.policy_value import Estimate, PolicyValue
+from models.planning.advice import StaffingAdvice
+from models.planning.shifts import Roster
+from models.planning.staffing import Worth
 from pipelines.exports import build_report, sentences
 from pipelines.exports.heatmaps import build_plan_maps
 from pipelines.exports.segments import build_segments
@@ -482,3 +486,38 @@ def test_levels_beyond_the_first_ten_are_counted_and_not_drawn(night: Night) -> 
     customers = night.tables.customers.assign(region=many)
     region = build_segments(replace(night, tables=replace(night.tables, customers=customers)))[1]
     assert (len(region.levels), region.n_more) == (10, 4)
+
+
+def _build_advice(night: Night) -> StaffingAdvice:
+    tuesday = AS_OF.date() + timedelta(days=1)
+    shifts = pd.DataFrame(
+        {
+            "date": [tuesday],
+            "shift": ["<late>"],
+            "agents": [30],
+            "breaks": ["18:00×18; 19:00×12"],
+            "training": ["17:00×9"],
+            "one_to_ones": [""],
+        }
+    )
+    starts = night.staffing["slot_start"].iloc[[15, 16, 17]]
+    away = pd.DataFrame({"slot_start": starts, "breaks": [0.0, 18, 12], "training": [9.0, 0, 0], "one_to_ones": 0.0})
+    price = np.linspace(0.01, 0.08, len(night.staffing))
+    before, after = Worth(500.0, 500.0, price), Worth(520.0, 520.0, price)
+    short = pd.DataFrame({"slot_start": starts, "agents_short": 1.0, "why": "too few agents"})
+    places = night.staffing["dials_recommended"].to_numpy()
+    roster = Roster(shifts, away, places, after, 521.0, short, {}, 240.0, 250.0)
+    return StaffingAdvice(places, before, after, 4_000, roster, True, short, ())
+
+
+def test_the_map_of_seat_prices_shows_whom_to_move_and_shifts_are_told_and_drawn(night: Night) -> None:
+    page = build_report(replace(night, advice=_build_advice(night)))
+    said = _plain(_Outline(page).text)
+    assert "is expected to bring 594 keyman contacts, with the seats recommended 618 (+4.0 %)." in said
+    assert "a roster of 30 shifts on 1 day, 240 paid agent-hours of at most 250." in said
+    assert "can be worth more by over 0.19 %" in said
+    assert "&lt;late&gt;" in page
+    assert "18:00×18; 19:00×12" in said
+    assert page.count('class="away-training"') == 2 * 1 + 1  # both cuts of the figure, and its key
+    assert "seat price 0.12, −0.6 agents" in _plain(page)
+    assert "Shifts, and when" not in build_report(night)

@@ -73,6 +73,33 @@ def test_the_staffing_figure_has_one_tooltip_per_slot_and_survives_an_empty_or_i
     assert "nan" not in figures.draw_staffing(idle).replace("seat price –", "")
 
 
+AWAY = pd.DataFrame(
+    {
+        "slot_start": pd.date_range("2026-11-02 10:00", periods=4, freq="h", tz=ZONE),
+        "breaks": [0.0, 4.0, 2.0, 0.0],
+        "training": [6.0, 0.0, 1.5, 0.0],
+        "one_to_ones": [0.0, 0.0, 0.5, 0.0],
+        "seat_price": [0.2, 0.3, np.nan, 0.9],
+    }
+)
+
+
+def test_time_away_is_stacked_and_every_slot_has_a_tooltip() -> None:
+    drawn = figures.draw_away(AWAY)
+    assert [drawn.count(f'class="{tone}"') for tone in figures.AWAY_CLASSES.values()] == [2, 2, 1]
+    assert drawn.count("<title>") == len(AWAY)
+    assert "12:00: agent-hours in breaks 2.0, training 1.5, one-to-ones 0.5; seat price –" in drawn
+    heights = [float(h) for h in re.findall(r'height="([\d.]+)" class="away-', drawn)]
+    assert heights[0] / heights[1] == pytest.approx(4 / 2, rel=1e-3)
+    assert figures.draw_away(AWAY.head(0)) == ""
+
+
+def test_what_seats_bring_is_said_with_its_sign_and_not_at_all_when_unknown() -> None:
+    assert "recommended 95 (−5.0" in sentences.build_seats(100.0, 95.0)
+    assert sentences.build_seats(100.0, 100.0).startswith("No other seats were found")
+    assert sentences.build_seats(float("nan"), 1.0) == ""
+
+
 def test_calibration_points_on_the_diagonal_are_as_far_right_as_high() -> None:
     bins = pd.DataFrame({"fold": "forward", "n": 500, "p_mean": [0.1, 0.2], "contact_rate": [0.1, 0.2]})
     circles = re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', figures.draw_calibration(bins))

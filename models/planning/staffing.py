@@ -1,5 +1,7 @@
 """Staffing: which slots should have more seats and which fewer, what a seat is worth there, and a hint in words."""
 
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,12 +43,84 @@ def recommend_dials(
     return recommend_for_demand(build_single_demand(p, lawful), capacity, settings)
 
 
-def recommend_for_demand(demand: Demand, capacity: npt.NDArray[np.integer], settings: Settings) -> IntArray:
+@dataclass(frozen=True)
+class SeatBounds:
+    """Fewest and most places of each slot; where they are equal the slot stays as it is. int64 (n_slots,) each."""
+
+    least: IntArray
+    most: IntArray
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What places are worth when the best use is made of them.
+
+    Attributes
+    ----------
+    value, contacts : float
+        Of the dials in them: in value, and in keyman contacts.
+    prices : float64 array of shape (n_slots,)
+        Value that one more place in each slot would bring.
+    """
+
+    value: float
+    contacts: float
+    prices: FloatArray
+
+
+def bound_seats(
+    capacity: npt.NDArray[np.integer], settings: Settings, slot_starts: pd.DatetimeIndex | None = None
+) -> SeatBounds:
+    """Read from the settings how few and how many places each slot may have.
+
+    Parameters
+    ----------
+    capacity : int array of shape (n_slots,)
+        Places given. A slot with none is closed and stays so; no other gets more than the busiest given one, or than
+        the settings say. Where the fewest are more than the most, the most hold.
+    slot_starts
+        In the centre's zone; without them no day is frozen and no weekday has its own number of agents.
+
+    Examples
+    --------
+    >>> settings = Settings.model_validate({"staffing": {"min_agents": 1, "max_agents": 3}})
+    >>> bounds = bound_seats(np.array([24, 0, 60]), settings)
+    >>> bounds.least.tolist(), bounds.most.tolist()
+    ([12, 0, 12], [36, 0, 36])
+    """
+    given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
+    staffing, per_agent = settings.staffing, settings.planning.dials_per_agent_hour * settings.slot_minutes / 60
+    stated = [settings.planning.max_slot_dials]
+    stated += [None if staffing.max_agents is None else math.floor(staffing.max_agents * per_agent)]
+    limits = [limit for limit in stated if limit is not None] or [int(given.max(initial=0))]
+    most = np.full(len(given), min(limits), dtype=np.int64)
+    if slot_starts is not None:
+        agents = np.array([staffing.count_agents(weekday) for weekday in slot_starts.day_of_week])
+        most = np.minimum(most, np.floor(np.minimum(agents * per_agent, most)).astype(np.int64))
+    most = np.where(given > 0, most, 0)
+    least = np.minimum(np.where(given > 0, math.ceil(staffing.min_agents * per_agent), 0), most)
+    frozen = find_frozen(len(given), settings, slot_starts)
+    return SeatBounds(np.where(frozen, given, least), np.where(frozen, given, most))
+
+
+def find_frozen(n_slots: int, settings: Settings, slot_starts: pd.DatetimeIndex | None) -> npt.NDArray[np.bool_]:
+    """Whether each slot lies on one of the first days, whose seats stay as given; (n_slots,) bool."""
+    n_days = settings.staffing.n_frozen_days
+    if slot_starts is None or n_slots == 0 or n_days == 0:
+        return np.zeros(n_slots, dtype=np.bool_)
+    days = slot_starts.tz_localize(None).normalize()
+    return np.asarray(days < days[0] + pd.Timedelta(days=n_days), dtype=np.bool_)
+
+
+def recommend_for_demand(
+    demand: Demand, capacity: npt.NDArray[np.integer], settings: Settings, bounds: SeatBounds | None = None
+) -> IntArray:
     """Move places between slots so that the plan is worth more.
 
-    Capacity c becomes a variable with 0 <= c_s <= most and sum c <= sum given. The joint dual, over prices and the
-    price mu of a place anywhere, is mu · total + sum_s most · max(0, price_s - mu) + the customers' best values;
-    smoothed and minimised like the slot prices. Places nobody wants stay where they were.
+    Capacity c becomes a variable with least <= c_s <= most and sum c <= sum given. The joint dual, over prices and the
+    price mu of a place anywhere, is mu · total + sum_s (least_s (price_s - mu) + (most_s - least_s) max(0, price_s -
+    mu)) + the customers' best values; smoothed and minimised like the slot prices. Places nobody wants stay where they
+    were.
 
     Parameters
     ----------
@@ -54,65 +128,85 @@ def recommend_for_demand(demand: Demand, capacity: npt.NDArray[np.integer], sett
         What dials are worth; of many customers an even sample is looked at.
     capacity : int array of shape (n_slots,)
         Places given. A slot with none is closed and stays so.
-    settings
-        ``planning.max_slot_dials``: most places of a slot; default the busiest given one.
+    bounds
+        Of each slot; by default those of ``bound_seats`` without frozen days.
 
     Returns
     -------
     int64 array of shape (n_slots,)
-        Recommended places, their sum at most that of the given; the given ones (cut to the most) where moving would
-        gain less than 0.5 % by the same estimator.
+        Recommended places, their sum at most that of the given; the given ones (brought within the bounds) where
+        moving would gain less than 0.5 % by the same estimator. Where the total does not reach the fewest of every
+        slot, the busiest given slots have theirs first.
     """
     given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
-    limit = settings.planning.max_slot_dials
-    most = np.where(given > 0, int(given.max(initial=0)) if limit is None else limit, 0)
-    start = np.minimum(given, most)
-    sample = _take_sample(demand)
+    total = int(given.sum())
+    bounds = bounds or bound_seats(given, settings)
+    least = _cut_to_total(bounds.least, given, total)
+    most = np.maximum(bounds.most, least)
+    start = _round_to_total(least.astype(float), np.clip(given, least, most), most, total)
+    sample, share = take_sample(demand)
     if len(sample.p_first) == 0 or start.sum() == 0 or mean_best(sample) <= 0:
         return start
-    share = len(sample.p_first) / len(demand.p_first)
-    wanted = _solve_seats(sample, most * share, float(given.sum()) * share) / share
-    moved = _round_to_total(wanted, start, most, int(given.sum()))
-    gains = _value_places(sample, moved * share) >= (1 + LEAST_GAIN) * _value_places(sample, start * share)
+    wanted = solve_seats(sample, least * share, most * share, total * share) / share
+    moved = _round_to_total(wanted, start, most, total)
+    gains = judge_places(sample, moved * share).value >= (1 + LEAST_GAIN) * judge_places(sample, start * share).value
     return moved if gains else start
 
 
-def _take_sample(demand: Demand) -> Demand:
+def take_sample(demand: Demand) -> tuple[Demand, float]:
+    """An even sample of the customers, and which share of them it is (1 where they are few)."""
     every = np.arange(0, len(demand.p_first), max(1, len(demand.p_first) // SAMPLE))
-    return Demand(demand.p_first[every], demand.weight[every], demand.most_dials[every], demand.day_start)
+    sample = Demand(demand.p_first[every], demand.weight[every], demand.most_dials[every], demand.day_start)
+    return sample, len(every) / max(len(demand.p_first), 1)
 
 
-def _solve_seats(demand: Demand, most: FloatArray, total: float) -> FloatArray:
+def _cut_to_total(least: IntArray, given: IntArray, total: int) -> IntArray:
+    """The fewest of each slot as far as the total reaches: what is given already, then the busiest slots first."""
+    kept = np.minimum(least, given)
+    order = np.lexsort((np.arange(len(given)), -given))
+    asked = (least - kept)[order]
+    raised = np.clip(total - int(kept.sum()) - np.cumsum(asked) + asked, 0, asked)
+    reached: IntArray = kept.copy()
+    reached[order] += raised
+    return reached
+
+
+def solve_seats(demand: Demand, least: npt.NDArray[Any], most: npt.NDArray[Any], total: float) -> FloatArray:
     """Places per slot (not whole) at the minimum of the smoothed joint dual over prices and mu, all >= 0."""
     at = np.zeros(len(most) + 1)
-    for step in _steps(demand):
+    for step in steps_for(demand):
         tau = step * mean_best(demand)
         found = minimize(
             _joint_dual,
             at / tau,
-            args=(demand, most, total, tau),
+            args=(demand, least, most, total, tau),
             jac=True,
             method="L-BFGS-B",
             bounds=[(0.0, None)] * len(at),
             options={"maxiter": ROUNDS},
         )
         at = np.maximum(found.x, 0.0) * tau
-    return most * _share_open((at[:-1] - at[-1]) / tau)
+    places: FloatArray = least + (most - least) * _share_open((at[:-1] - at[-1]) / tau)
+    return places
 
 
-def _steps(demand: Demand) -> tuple[float, ...]:
+def steps_for(demand: Demand) -> tuple[float, ...]:
+    """Smoothings for a sample: finer ones where customers are few."""
     return SMOOTHING + FINER if len(demand.p_first) <= FEW else SMOOTHING
 
 
-def _joint_dual(at: FloatArray, demand: Demand, most: FloatArray, total: float, tau: float) -> tuple[float, FloatArray]:
+def _joint_dual(
+    at: FloatArray, demand: Demand, least: FloatArray, most: FloatArray, total: float, tau: float
+) -> tuple[float, FloatArray]:
     prices, floor = at[:-1], at[-1]
     with threads_for(demand):
         value, use = sum_soft_values(
             demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices * tau, tau
         )
     above = prices - floor
-    places = most * _share_open(above)
-    dual = total * floor + float(most @ np.logaddexp(0.0, above)) + float(value) / tau
+    places = least + (most - least) * _share_open(above)
+    opened = float(least @ above) + float((most - least) @ np.logaddexp(0.0, above))
+    dual = total * floor + opened + float(value) / tau
     slope = np.append(places - use, total - places.sum())
     scale = max(total, 1.0)
     return dual / scale, slope / scale
@@ -140,15 +234,29 @@ def _round_to_total(wanted: FloatArray, start: IntArray, most: IntArray, total: 
     return whole
 
 
-def _value_places(demand: Demand, places: npt.NDArray[Any]) -> float:
+def round_places(places: npt.NDArray[Any]) -> IntArray:
+    """Whole places with the same total, the largest fractions rounded up.
+
+    >>> round_places(np.array([0.5, 1.7, 0.8])).tolist()
+    [0, 2, 1]
+    """
     whole = np.floor(places + 1e-6).astype(np.int64)
     by_fraction = np.argsort(whole - places, kind="stable")
     whole[by_fraction[: round(float(places.sum())) - int(whole.sum())]] += 1
-    prices = price_demand(demand, whole, steps=_steps(demand)).prices
+    return whole
+
+
+def judge_places(demand: Demand, places: npt.NDArray[Any]) -> Worth:
+    """Worth of the best plan found on the given places (rounded to whole ones), rules of days and caps kept."""
+    whole = round_places(places)
+    prices = price_demand(demand, whole, steps=steps_for(demand)).prices
     board = lay_free_board(whole, demand)
     place_by_prices(board, demand, prices)
     fill_places(board, demand, demand.p_first >= 0, prices)
-    return sum_worth(board, demand)
+    once = np.eye(1, demand.weight.shape[1], dtype=np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reached = np.where(demand.weight[:, :1] > 0, demand.weight / demand.weight[:, :1], once)
+    return Worth(sum_worth(board, demand), sum_worth(board, replace(demand, weight=reached)), prices)
 
 
 def build_staffing(
@@ -158,6 +266,7 @@ def build_staffing(
     prices: FloatArray,
     plan: CallPlan,
     settings: Settings,
+    away: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Lay out staffing.csv: one row per slot.
 
@@ -165,6 +274,8 @@ def build_staffing(
     ----------
     prices : array of shape (n_slots,)
         Slot prices: contacts (or value) that one more dial would bring.
+    away
+        Of the roster that the recommendation follows: slot_start · breaks · training · one_to_ones (agent-hours).
 
     Returns
     -------
@@ -172,7 +283,8 @@ def build_staffing(
         slot_start · dials_given · dials_recommended · agents_recommended (agents) · seat_price (contacts that one more
         agent-hour would bring) · expected_contacts (of the plan) · hint: ``add_seats`` where at least half an agent is
         wanted; where as much is freed, ``break`` in the cheapest such slot of a day, ``training`` in what remains of
-        two or more on end, ``one_to_one`` in a single one; else ``hold``.
+        two or more on end, ``one_to_one`` in a single one; else ``hold``. With a roster: what at least half an agent
+        is away for in it, mostly.
     """
     dials_per_agent = settings.planning.dials_per_agent_hour * settings.slot_minutes / 60
     reached = np.bincount(
@@ -181,6 +293,11 @@ def build_staffing(
         minlength=len(slots),
     )
     moved_agents = (np.asarray(dials_recommended, dtype=float) - dials_given) / dials_per_agent
+    starts = pd.DatetimeIndex(slots["slot_start"])
+    if away is None:
+        hints = _find_hints(starts, moved_agents, prices, settings.slot_minutes)
+    else:
+        hints = _read_hints(starts, moved_agents, away, settings.slot_minutes)
     return pd.DataFrame(
         {
             "slot_start": slots["slot_start"].to_numpy() if len(slots) == 0 else slots["slot_start"].array,
@@ -189,7 +306,7 @@ def build_staffing(
             "agents_recommended": np.asarray(dials_recommended, dtype=float) / dials_per_agent,
             "seat_price": np.asarray(prices, dtype=float) * settings.planning.dials_per_agent_hour,
             "expected_contacts": reached,
-            "hint": _find_hints(pd.DatetimeIndex(slots["slot_start"]), moved_agents, prices, settings.slot_minutes),
+            "hint": hints,
         }
     )
 
@@ -210,3 +327,14 @@ def _find_hints(
         hints[rest] = np.where(in_block[: len(rest)], "training", "one_to_one")
         hints[cheapest] = "break"
     return hints
+
+
+def _read_hints(
+    starts: pd.DatetimeIndex, moved_agents: FloatArray, away: pd.DataFrame, slot_minutes: int
+) -> npt.NDArray[Any]:
+    """Hints that a roster bears out: seats added, else what most agents are away for."""
+    kinds = {"breaks": "break", "training": "training", "one_to_ones": "one_to_one"}
+    agents = away.set_index("slot_start")[list(kinds)].reindex(starts).fillna(0.0).to_numpy() * 60 / slot_minutes
+    mostly = np.array(list(kinds.values()))[agents.argmax(axis=1)] if len(agents) else np.zeros(0, dtype="<U10")
+    hints = np.where(agents.max(axis=1, initial=0.0) >= LEAST_AGENTS, mostly, "hold").astype("<U10")
+    return np.where(moved_agents >= LEAST_AGENTS, "add_seats", hints)

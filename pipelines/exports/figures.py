@@ -15,6 +15,7 @@ from pipelines.exports.sentences import count, decimal, judge_gain, percent
 
 WIDTHS = {"wide": 1032.0, "narrow": 354.0}
 _RATIO_TICKS = (0.25, 0.33, 0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
+AWAY_CLASSES = {"breaks": "away-breaks", "training": "away-training", "one_to_ones": "away-one-to-ones"}
 _Scale = Callable[[float], float]
 
 
@@ -55,6 +56,37 @@ def draw_staffing(staffing: pd.DataFrame, kind: str = "wide") -> Markup:
     marks += _day_marks(slots["slot_start"], left, step, top, bottom + 52, kind)
     marks += [_slot_tooltip(slot, left + step * i, step, top, bottom + 32) for i, slot in enumerate(_rows(slots))]
     return draw("Dials given and recommended per slot, seat price below", width, bottom + 62, kind, *marks)
+
+
+def draw_away(away: pd.DataFrame, kind: str = "wide") -> Markup:
+    """Draw agent-hours off the phone per slot, stacked: breaks, training, one-to-ones; seat price as a strip below.
+
+    ``away``: slot_start · breaks · training · one_to_ones · seat_price (NaN where the centre does not dial).
+    """
+    width, left, top, bottom = WIDTHS[kind], 44.0, 14.0, 200.0 if kind == "wide" else 160.0
+    slots = away.reset_index(drop=True)
+    if slots.empty:
+        return Markup("")
+    step = (width - left - 4) / len(slots)
+    stacked = slots[list(AWAY_CLASSES)].cumsum(axis=1)
+    peak = max(float(stacked.to_numpy().max()), 1.0)
+    down = _scale((0.0, peak), (bottom, top))
+    marks = [line(left, down(tick), width, down(tick), "grid") for tick in _round_ticks(peak)]
+    marks += [words(left - 6, down(tick) + 4, f"{tick:g}", "tick", "end") for tick in _round_ticks(peak)]
+    for name, tone in AWAY_CLASSES.items():
+        for i, (high, own) in enumerate(zip(stacked[name], slots[name], strict=True)):
+            if own > 0:
+                x, y, below = left + step * i + 0.5, down(high), down(high - own)
+                marks.append(mark("rect", x=x, y=y, width=max(step - 1, 1.0), height=below - y, class_=tone))
+    marks += _seat_strip(slots, left, step, bottom + 12)
+    marks += _day_marks(slots["slot_start"], left, step, top, bottom + 52, kind)
+    marks += [
+        titled(
+            "rect", _title_away(slot), x=left + step * i, y=top, width=step, height=bottom + 32 - top, class_="hover"
+        )
+        for i, slot in enumerate(_rows(slots))
+    ]
+    return draw("Agent-hours off the phone per slot, seat price below", width, bottom + 62, kind, *marks)
 
 
 def draw_calibration(calibration: pd.DataFrame, kind: str = "wide") -> Markup:
@@ -166,6 +198,13 @@ def _slot_tooltip(slot: dict[str, Any], x: float, step: float, top: float, botto
         f"{count(slot['dials_recommended'])} recommended, seat price {decimal(slot['seat_price'])}"
     )
     return titled("rect", title, x=x, y=top, width=step, height=bottom - top, class_="hover")
+
+
+def _title_away(slot: dict[str, Any]) -> str:
+    start = slot["slot_start"]
+    hours = ", ".join(f"{name.replace('_', '-')} {decimal(slot[name], 1)}" for name in AWAY_CLASSES)
+    price = decimal(slot["seat_price"])
+    return f"{WEEKDAYS[start.weekday()]} {start:%m-%d %H:%M}: agent-hours in {hours}; seat price {price}"
 
 
 def _steps(values: pd.Series, left: float, step: float, down: _Scale, base: float | None = None) -> str:

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from features.measures import add_calling_time, band_ages, build_rates
-from pipelines.exports.sentences import MIN_DIALS, count, percent
+from pipelines.exports.sentences import MIN_DIALS, MINUS, count, decimal, percent
 from pipelines.night import Night
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 ALL = "all"
 N_SHADES = 9
+FEW_AGENTS = 10  # where moves are smaller than this, tenths of an agent are told
 _NARROWEST = 0.3
 
 
@@ -86,6 +87,46 @@ def build_plan_maps(night: Night) -> tuple[HeatMap, HeatMap] | None:
     )
 
 
+def build_seat_map(night: Night) -> HeatMap | None:
+    """Seat price by hour (rows) and day (columns), each cell with the agents to move in or out; None without slots.
+
+    The prices are those of the places given, which say where agents are wanted; with ``--staffing reshape`` those of
+    staffing.csv are what is left of them after the move.
+    """
+    if night.staffing.empty:
+        return None
+    per_hour, prices = night.settings.planning.dials_per_agent_hour, night.staffing["seat_price"]
+    if night.advice is not None:
+        prices = pd.Series(night.advice.before.prices * per_hour, index=night.staffing.index)
+    settings, starts = night.settings, night.staffing["slot_start"].dt.tz_convert(night.settings.timezone)
+    per_agent = per_hour * settings.slot_minutes / 60
+    days = {day: _name_day(day, is_firm=False) for day in sorted(set(starts.dt.date))}
+    seats = pd.DataFrame(
+        {
+            "row": starts.dt.hour,
+            "column": starts.dt.date.map(days),
+            "value": prices.astype("float64").fillna(0.0),
+            "moved": (night.staffing["dials_recommended"] - night.staffing["dials_given"]) / per_agent,
+        }
+    )
+    cells = seats.groupby(["row", "column"])[["value", "moved"]].mean().reset_index()
+    digits = 0 if cells["moved"].abs().max() >= FEW_AGENTS else 1
+    cells["text"] = [_spell_move(moved, digits) for moved in cells["moved"]]
+    cells["title"] = [
+        f"seat price {decimal(price)}, {_spell_move(moved, 1) or 'no'} agents"
+        for price, moved in zip(cells["value"], cells["moved"], strict=True)
+    ]
+    cells = cells.assign(is_thin=False, is_scaled=True)
+    caption = "Seat price of the seats as given, with the agents to move in (+) or out (−)"
+    return _lay_out(caption, "hour", [*days.values()], cells, decimal, has_margin=False)
+
+
+def _spell_move(agents: float, digits: int) -> str:
+    """Spell agents moved with their sign; nothing where they round to none."""
+    rounded = round(abs(agents), digits)
+    return f"{'+' if agents > 0 else MINUS}{rounded:.{digits}f}" if rounded else ""
+
+
 def shade(value: float, low: float, high: float) -> int:
     """Place a value on the scale of nine shades.
 
@@ -125,7 +166,13 @@ def _build_rate_map(caption: str, timed: pd.DataFrame, columns: pd.Series, order
 
 
 def _lay_out(
-    caption: str, corner: str, columns: Sequence[str], cells: pd.DataFrame, spell: Any, floor: float | None = None
+    caption: str,
+    corner: str,
+    columns: Sequence[str],
+    cells: pd.DataFrame,
+    spell: Any,
+    floor: float | None = None,
+    has_margin: bool = True,
 ) -> HeatMap:
     """Lay cells (row · column · value · text · title · is_thin · is_scaled) out, shaded on one scale."""
     low, high = find_scale(cells.loc[cells["is_scaled"], "value"], floor)
@@ -139,7 +186,7 @@ def _lay_out(
         for cell in cells.itertuples(index=False)
     }
     hours = sorted(int(row) for row in set(cells["row"]) - {ALL})
-    rows = [*range(hours[0], hours[-1] + 1), ALL]
+    rows = [*range(hours[0], hours[-1] + 1), *([ALL] if has_margin else [])]
     return HeatMap(
         caption,
         corner,

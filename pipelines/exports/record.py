@@ -23,9 +23,10 @@ def build_record(night: Night) -> dict[str, Any]:
     -------
     dict
         run_id · run_date · as_of · is_simulated · source · staffing_mode · horizon_days · expected_contacts · gains ·
-        off_policy (null when no model was fitted tonight) · plan · counts (of the outputs) · inputs (fingerprint and
-        counts) · model · drift (psi, calibration by week, slot and segment, habits; null when nothing was fitted) ·
-        stages (stage, seconds, peak_mb) · seconds · peak_mb · notes · versions · settings.
+        off_policy (null when no model was fitted tonight) · seats (contacts before and after, what is short, roster) ·
+        plan · counts (of the outputs) · inputs (fingerprint and counts) · model · drift (psi, calibration by week, slot
+        and segment, habits; null when nothing was fitted) · stages (stage, seconds, peak_mb) · seconds · peak_mb ·
+        notes · versions · settings.
     """
     seconds = [stage.get("seconds") for stage in night.stages]
     peaks = [stage.get("peak_mb") for stage in night.stages]
@@ -41,6 +42,7 @@ def build_record(night: Night) -> dict[str, Any]:
         "expected_contacts": night.plan.get("expected_contacts"),
         "gains": night.gains,
         "off_policy": asdict(asked) if asked is not None else None,
+        "seats": _describe_seats(night),
         "plan": night.plan,
         "counts": _count_outputs(night),
         "inputs": {"fingerprint": night.fingerprint, "counts": night.report.counts},
@@ -140,3 +142,38 @@ def _describe_drift(drift: Drift | None) -> dict[str, Any] | None:
         "calibration_by_slot": drift.slots,
         "calibration_by_segment": drift.segments,
     }
+
+
+def _describe_seats(night: Night) -> dict[str, Any] | None:
+    """Expected contacts with the seats given and recommended, and the roster's totals; null when none was sought."""
+    advice = night.advice
+    if advice is None:
+        return None
+    before, after = compare_seats(night)
+    described: dict[str, Any] = {
+        "contacts_before": before,
+        "contacts_after": after,
+        "customers_looked_at": advice.n_customers,
+        "frozen_days": night.settings.staffing.n_frozen_days,
+        "short": advice.short,
+        "roster": None,
+    }
+    if advice.roster is not None:
+        described["roster"] = {
+            "is_followed": advice.is_adopted,
+            "paid_hours": advice.roster.paid_hours,
+            "paid_hours_at_most": advice.roster.most_hours,
+            "gap": advice.roster.gap,
+            **{f"{kind}_sessions": n for kind, (_, n) in advice.roster.skipped.items()},
+            **{f"{kind}_sessions_without_room": skipped for kind, (skipped, _) in advice.roster.skipped.items()},
+        }
+    return described
+
+
+def compare_seats(night: Night) -> tuple[float, float]:
+    """Expected contacts with the seats given and with those recommended; the plan's own count is one of the two."""
+    expected = float(night.plan.get("expected_contacts", math.nan))
+    ratio = night.advice.ratio if night.advice is not None else 1.0
+    if night.staffing_mode == "reshape":
+        return expected / ratio if ratio > 0 else math.nan, expected
+    return expected, expected * ratio

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from features.measures import add_calling_time, build_rates
 from pipelines.exports import figures, heatmaps, sentences
 from pipelines.exports.drift import tell_drift
-from pipelines.exports.record import as_plain
+from pipelines.exports.record import as_plain, compare_seats
 from pipelines.exports.segments import build_segments
 from pipelines.night import Night
 
@@ -24,7 +24,7 @@ def build_report(night: Night) -> str:
     The page is the same for the same night. Text of the data is escaped.
     """
     context = _tell_result(night) | _tell_log(night) | _tell_plan(night) | _tell_model(night)
-    context |= tell_drift(night) | _tell_run(night)
+    context |= _tell_seats(night) | tell_drift(night) | _tell_run(night)
     return _build_environment().get_template("report.html.jinja").render(context)
 
 
@@ -104,6 +104,23 @@ def _tell_plan(night: Night) -> dict[str, Any]:
         "dials_given": float(staffing["dials_given"].sum()),
         "dials_recommended": float(staffing["dials_recommended"].sum()),
     }
+
+
+def _tell_seats(night: Night) -> dict[str, Any]:
+    roster = night.advice.roster if night.advice is not None else None
+    told: dict[str, Any] = {
+        "seats_sentence": sentences.build_seats(*compare_seats(night)) if night.advice is not None else "",
+        "seat_map": heatmaps.build_seat_map(night),
+        "roster_sentence": "",
+        "away_figure": "",
+    }
+    if roster is not None and night.advice is not None and len(roster.shifts):
+        priced = night.staffing[["slot_start", "seat_price"]]
+        away = roster.away.merge(priced, on="slot_start", how="left")
+        told["roster_sentence"] = sentences.build_roster(roster, night.advice.is_adopted)
+        told["away_figure"] = figures.draw_both(figures.draw_away, away)
+        told["shift_rows"] = _rows(roster.shifts)
+    return told
 
 
 def _tell_model(night: Night) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from features.measures import add_rate_interval
 from features.slots import SLOT_FEATURES
 from models.contact.off_policy import OffPolicy
 from models.contact.rivals import RIVALS
+from models.planning.shifts import Roster
 from pipelines.night import Night
 
 GAIN_MEANINGS = {
@@ -32,6 +33,7 @@ EXCLUDED_MEANINGS = {
     "planned_later": "the plan dials them on a later day (only when a day is planned again)",
 }
 MIN_DIALS = 50
+MINUS = "\N{MINUS SIGN}"
 _WEAK_AUC = 0.55
 _WEAK_STEP = 0.01
 
@@ -119,6 +121,38 @@ def build_comparison(night: Night) -> str:
         f"the same places the historical way would; {between}."
     )
     return f"{against} It does worse: do not use it before you know why." if verdict == "loss" else against
+
+
+def build_seats(before: float, after: float) -> str:
+    """Say what the recommended seats bring beside those given, by the model.
+
+    >>> build_seats(1000.0, 1062.0).replace("\N{NO-BREAK SPACE}", " ")
+    'With the seats as given ... bring 1,000 keyman contacts, with the seats recommended 1,062 (+6.2 %).'
+    """
+    if not (_is_known(before) and _is_known(after) and before > 0):
+        return ""
+    if after == before:
+        return (
+            "No other seats were found that are expected to bring more than the "
+            f"{count(before)} keyman contacts of those given."
+        )
+    change = percent(abs(after / before - 1))
+    return (
+        f"With the seats as given the week is expected to bring {count(before)} keyman contacts, with the seats "
+        f"recommended {count(after)} ({'+' if after > before else MINUS}{change})."
+    )
+
+
+def build_roster(roster: Roster, is_followed: bool) -> str:
+    """Say how many agents stand on how many shifts, what is paid, and how good that is at least."""
+    agents, n_days = int(roster.shifts["agents"].sum()), roster.shifts["date"].nunique()
+    days = f"{n_days} day{'s' if n_days != 1 else ''}"
+    followed = "The recommended seats are those of a roster of" if is_followed else "For comparison, a roster of"
+    return (
+        f"{followed} {count(agents)} shifts on {days}, {count(roster.paid_hours)} paid agent-hours of at "
+        f"most {count(roster.most_hours)}. On the customers looked at no roster of these shifts can be worth more by "
+        f"over {percent(roster.gap, 2)}. Breaks, training and one-to-ones by shift are in shifts.csv."
+    )
 
 
 def build_basis(gains: dict[str, dict[str, Any]]) -> str:

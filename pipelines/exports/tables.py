@@ -21,6 +21,7 @@ STAFFING_COLUMNS = (
     "expected_contacts",
     "hint",
 )
+SHIFTS_COLUMNS = ("date", "shift", "agents", "breaks", "training", "one_to_ones")
 # A cell that starts with one of these is a formula to a spreadsheet; Japanese Excel takes full-width ones too.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -96,6 +97,12 @@ def write_staffing(night: Night, folder: Path) -> None:
     """Write ``staffing.csv``: one row per slot, given against recommended, with seat price and hint."""
     rows = night.staffing[list(STAFFING_COLUMNS)]
     write_csv(rows.assign(slot_start=_in_zone(rows["slot_start"], night.settings.timezone)), folder / "staffing.csv")
+
+
+def write_shifts(night: Night, folder: Path) -> None:
+    """Write ``shifts.csv`` when shifts are planned: agents per day and shift, and when they are off the phone."""
+    if night.advice is not None and night.advice.roster is not None:
+        write_csv(night.advice.roster.shifts[list(SHIFTS_COLUMNS)], folder / "shifts.csv")
 
 
 def write_rejects(rejects: pd.DataFrame, folder: Path) -> None:

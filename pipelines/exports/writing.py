@@ -7,14 +7,15 @@ import pandas as pd
 from pipelines.exports.folders import replace_folder
 from pipelines.exports.record import build_record, spell_record
 from pipelines.exports.report import build_report
-from pipelines.exports.tables import write_call_list, write_excluded, write_rejects, write_staffing
+from pipelines.exports.tables import write_call_list, write_excluded, write_rejects, write_shifts, write_staffing
 from pipelines.night import Night
 
 
 def write_run(night: Night, out: Path) -> None:
     """Write everything a run leaves into ``out``, which appears complete or not at all.
 
-    call_list.parquet · call_list.csv · excluded.csv · staffing.csv · report.html · run.json · quarantine/rejects.csv.
+    call_list.parquet · call_list.csv · excluded.csv · staffing.csv · shifts.csv (when shifts are planned) ·
+    report.html · run.json · quarantine/rejects.csv.
     The same night gives the same bytes. An older run in ``out`` is replaced whole, and kept if anything fails.
 
     Raises
@@ -26,6 +27,7 @@ def write_run(night: Night, out: Path) -> None:
         write_call_list(night, folder)
         write_excluded(night, folder)
         write_staffing(night, folder)
+        write_shifts(night, folder)
         write_rejects(night.report.rejects, folder / "quarantine")
         (folder / "report.html").write_text(build_report(night), encoding="utf-8")
         (folder / "run.json").write_text(spell_record(build_record(night)), encoding="utf-8")
