@@ -67,9 +67,7 @@ class PlanningSettings(_Frozen):
     max_attempts: int = Field(10, ge=1, description="attempt cap per listing; the stricter of this and the packs wins")
     min_attempts: int = Field(0, ge=0, description="attempts that everybody gets before others are dialled again")
     explore_share: float = Field(0.0, ge=0, le=1, description="share of the run date's places that go to drawn pairs")
-    dials_per_agent_hour: float = Field(12.0, gt=0, description="where the log does not say how long dials take")
-    occupancy: float = Field(0.85, gt=0, le=1, description="share of logged-in time on dials; near 1 burns people out")
-    shrinkage: float = Field(0.0, ge=0, lt=1, description="share of the capacity table's agents who are not at calls")
+    dials_per_agent_hour: float = Field(12.0, gt=0)
     max_gap: float = Field(0.002, gt=0, description="certified gap at which the price search stops")
     max_slot_dials: int | None = Field(
         None, ge=0, description="most dials a slot may hold; default: busiest given slot"

@@ -142,29 +142,29 @@ def test_a_blocked_customer_cannot_be_pinned():
 
 # --- a minimum of attempts
 
+ONCE = Settings.model_validate({"planning": {"min_attempts": 1}})
+
 
 def test_nobody_is_dialled_again_before_everybody_had_a_first_attempt():
     attempts = dials_of([0], ["2026-10-20"], ["busy"])
     p = np.array([[0.9, 0.9], [0.01, 0.02], [0.02, 0.01]])
-    plan = plan_for(people(3), slots_of(1, (10, 18)), [1, 1], p, attempts)[0]
+    plan = plan_for(people(3), slots_of(1, (10, 18)), [1, 1], p, attempts, config=ONCE)[0]
     assert pairs(plan) == {(1, 1), (2, 0)}
     assert plan.unplanned.to_dict("list") == {"customer_row": [0], "reason": ["no_capacity"]}
-    free = Settings.model_validate({"planning": {"min_attempts": 0}})
-    assert 0 in set(
-        plan_for(people(3), slots_of(1, (10, 18)), [1, 1], p, attempts, config=free)[0].dials["customer_row"]
-    )
+    assert 0 in set(plan_for(people(3), slots_of(1, (10, 18)), [1, 1], p, attempts)[0].dials["customer_row"])
 
 
 def test_first_attempts_leave_the_hour_that_others_need_more():
     attempts = dials_of([0], ["2026-10-20"], ["busy"])
     p = np.array([[0.1, 0.9], [0.20, 0.21]])
-    plan = plan_for(people(2), slots_of(1, (10, 18)), [1, 1], p, attempts)[0]
+    plan = plan_for(people(2), slots_of(1, (10, 18)), [1, 1], p, attempts, config=ONCE)[0]
     assert pairs(plan) == {(0, 1), (1, 0)}
 
 
 def test_a_worthless_customer_is_owed_an_attempt_too():
     attempts = dials_of([0], ["2026-10-20"], ["busy"])
-    plan = plan_for(people(2, value=[5.0, 0.0]), slots_of(1, (10,)), [1], np.full((2, 1), 0.5), attempts)[0]
+    worth = people(2, value=[5.0, 0.0])
+    plan = plan_for(worth, slots_of(1, (10,)), [1], np.full((2, 1), 0.5), attempts, config=ONCE)[0]
     assert pairs(plan) == {(1, 0)}
 
 

@@ -104,8 +104,7 @@ def test_later_dials_are_scored_as_such_and_counted_on():
 
 
 def test_a_second_dial_to_someone_easy_beats_a_first_to_someone_hopeless():
-    worth = Settings.model_validate({"planning": {"min_attempts": 0}})
-    plan = plan_for(people(2), slots_of(2, (10,)), [1, 1], np.array([[0.4, 0.4], [0.01, 0.01]]), config=worth)[0]
+    plan = plan_for(people(2), slots_of(2, (10,)), [1, 1], np.array([[0.4, 0.4], [0.01, 0.01]]))[0]
     assert pairs(plan) == {(0, 0), (0, 1)}
 
 

@@ -137,12 +137,17 @@ def fit_night(
         leads=leads,
         calibration=_collect_reliability(judged),
         importance=_importance(model),
-        params={**settings.model.model_dump(), **(params or {}), **kept},
+        params={**settings.model.model_dump(), **(params or {}), **_tell_kept(model, lately_days)},
         metrics=_flatten(rivals) | flatten_leads(leads) | slopes | found,
         seconds=seconds,
         off_policy=off_policy,
         drift=drift,
     )
+
+
+def _tell_kept(model: ContactModel, lately_days: tuple[int, ...]) -> dict[str, int | str]:
+    """What the fit has decided for itself."""
+    return {"n_trees_kept": model.booster.num_trees(), "lately_days": " ".join(map(str, lately_days)) or "none"}
 
 
 def fit_trees(
