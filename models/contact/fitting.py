@@ -106,8 +106,7 @@ def fit_night(
     refuse_thin_log(log, settings)
     day = np.datetime64(as_of.tz_localize(None).date(), "D")
     with _timed(seconds, "rivals"):
-        folds = split_folds(log, day, settings)
-        production = split_production(log, day, settings)
+        folds, production = split_folds(log, day, settings), split_production(log, day, settings)
         refuse_thin_folds(log, folds, production)
         hierarchy, lately_days = fit_with_best_memory(log, folds.learn, folds.forward, settings)
         held_out = fit_trees(hierarchy, log, folds.learn, folds.calibrate, settings, rng, params)
@@ -124,12 +123,7 @@ def fit_night(
         model = fit_trees(hierarchy, log, *production, settings, rng, params)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
-    slopes = {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
-    kept: dict[str, int | str] = {
-        "n_trees_kept": model.booster.num_trees(),
-        "lately_days": " ".join(map(str, lately_days)) or "none",
-    }
-    found = off_policy.metrics | (drift.metrics if drift else {})
+    found = off_policy.metrics | (drift.metrics if drift else {}) | _tell_trust(trust)
     return FittedNight(
         model=replace(model, trust=trust),
         held_out=held_out,
@@ -138,11 +132,15 @@ def fit_night(
         calibration=_collect_reliability(judged),
         importance=_importance(model),
         params={**settings.model.model_dump(), **(params or {}), **_tell_kept(model, lately_days)},
-        metrics=_flatten(rivals) | flatten_leads(leads) | slopes | found,
+        metrics=_flatten(rivals) | flatten_leads(leads) | found,
         seconds=seconds,
         off_policy=off_policy,
         drift=drift,
     )
+
+
+def _tell_trust(trust: Trust) -> dict[str, float]:
+    return {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
 
 
 def _tell_kept(model: ContactModel, lately_days: tuple[int, ...]) -> dict[str, int | str]:

@@ -2,7 +2,7 @@
 
 Habits move. The whole past teaches one set of effects, and the last four and two weeks what has changed since
 (``hierarchy.add_lately``). These are shrunk to next to nothing where nothing moved; still they only stay if the forward
-fold is predicted better with them.
+fold is predicted better with them by more than a standard error.
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ from models.contact.hierarchy import Hierarchy, add_lately, fit_hierarchy
 from models.contact.model import gather_evidence
 
 LATELY_DAYS = (28, 14)
+_STANDARD_ERRORS = 1.0  # most nights nothing has moved, and luck would let half of such changes in
 
 
 def fit_with_best_memory(
@@ -33,20 +34,27 @@ def fit_with_best_memory(
     """
     known, rows = log.subset(learn), np.flatnonzero(forward)
     best = tried = fit_hierarchy(known, settings)
-    loss, kept = _mean_loss(best, log, rows), 0
+    loss, kept = _losses(best, log, rows), 0
     for n_added, days in enumerate(LATELY_DAYS, start=1):
         tried = add_lately(tried, known, settings, days)
-        tried_loss = _mean_loss(tried, log, rows)
-        if tried_loss < loss:
+        tried_loss = _losses(tried, log, rows)
+        if _is_smaller(tried_loss, loss):
             best, loss, kept = tried, tried_loss, n_added
     return best, LATELY_DAYS[:kept]
 
 
-def _mean_loss(hierarchy: Hierarchy, log: DialLog, rows: np.ndarray) -> float:
-    """Mean log loss of dials (sorted rows, (m,)), nats, as of just before each."""
+def _losses(hierarchy: Hierarchy, log: DialLog, rows: np.ndarray) -> np.ndarray:
+    """Log loss of each dial (sorted rows, (m,)), nats, as of just before it."""
     customers, seconds = log.history.customer_row[rows], log.history.seconds[rows]
     evidence = gather_evidence(hierarchy, log, customers, seconds, np.zeros(len(rows), dtype="int64"))
     dials = log.dials.take(rows)
     when = (dials[name].to_numpy("int64") for name in ("part", "span", "seconds"))
     logit = hierarchy.base_logit(evidence.codes, slot_codes(dials), evidence.beliefs, *when)
-    return float(np.mean(np.logaddexp(0.0, logit) - log.is_contact[rows] * logit)) if len(rows) else 0.0
+    return np.asarray(np.logaddexp(0.0, logit) - log.is_contact[rows] * logit, dtype="float64")
+
+
+def _is_smaller(loss: np.ndarray, other: np.ndarray) -> bool:
+    gain = other - loss
+    if len(gain) < 2:
+        return False
+    return bool(gain.mean() > _STANDARD_ERRORS * gain.std(ddof=1) / np.sqrt(len(gain)))
