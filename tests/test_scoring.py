@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from models.contact.scoring import _BOTH, compile_forest
+from models.contact.scoring import _AT_ONCE, _MAX_LEAVES, compile_forest
 
 QUIET = {"objective": "binary", "verbose": -1, "num_threads": 1, "deterministic": True, "min_data_in_leaf": 5}
 N_CUSTOMER, N_SLOT = 3, 3
@@ -85,19 +85,37 @@ def test_a_missing_value_at_use_is_zero_where_none_was_missing_in_training() -> 
 def test_values_next_to_a_threshold_fall_on_the_side_that_lightgbm_takes() -> None:
     rng = np.random.default_rng(4)
     booster = train(rng, 31, 20, 0.1)
-    thresholds = compile_forest(booster, SLOTS, N_CUSTOMER).threshold
+    thresholds = compile_forest(booster, SLOTS, N_CUSTOMER).thresholds
     at = thresholds[np.abs(thresholds) > 1e-30][:200]  # LightGBM takes what is smaller for zero
     customers = np.column_stack([at.astype("float32").astype("float64")] * N_CUSTOMER)
     assert np.abs(score(booster, customers) - cross_join(booster, customers)).max() < 1e-6
 
 
-def test_slot_splits_above_customer_splits_are_walked_on_both_sides() -> None:
+def test_slot_splits_above_customer_splits_leave_trees_over_customers_that_fit_their_bits() -> None:
     rng = np.random.default_rng(5)
-    booster = train(rng, 15, 10, 0.0)
+    booster = train(rng, 63, 10, 0.0)
     forest = compile_forest(booster, SLOTS, N_CUSTOMER)
-    assert (forest.feature == _BOTH).any()
-    assert (forest.feature >= 0).any()
-    assert (forest.feature < N_CUSTOMER).all()
+    assert set(forest.features) <= set(range(N_CUSTOMER))
+    assert len(forest.vector_of) > 10
+    assert (forest.vector_of > 0).sum(axis=1).max() <= _MAX_LEAVES
+
+
+def test_trees_with_more_leaves_than_bits_are_shared_out_over_several() -> None:
+    rng = np.random.default_rng(13)
+    X = draw_features(3_000, rng, 0.2)
+    options = {**QUIET, "num_leaves": 200, "min_data_in_leaf": 2}
+    X[:, N_CUSTOMER:] = 0.0
+    booster = lgb.train(options, lgb.Dataset(X, rng.random(len(X)) < 0.4, params=options), 2)
+    customers = draw_features(300, rng, 0.3)[:, :N_CUSTOMER]
+    assert np.abs(score(booster, customers) - cross_join(booster, customers)).max() < 1e-6
+
+
+def test_stumps_on_the_same_feature_are_added_up_before_anyone_is_scored() -> None:
+    rng = np.random.default_rng(14)
+    X = draw_features(1_500, rng, 0.0)
+    X[:, 1:] = 0.0
+    booster = lgb.train({**QUIET, "num_leaves": 2}, lgb.Dataset(X, rng.random(1_500) < (X[:, 0] > 0)), 20)
+    assert len(compile_forest(booster, SLOTS, N_CUSTOMER).vector_of) == _AT_ONCE
 
 
 def test_trees_on_slots_alone_collapse_into_one_vector_each() -> None:
@@ -106,7 +124,7 @@ def test_trees_on_slots_alone_collapse_into_one_vector_each() -> None:
     X[:, :N_CUSTOMER] = 0.0
     booster = lgb.train({**QUIET, "num_leaves": 8}, lgb.Dataset(X, rng.random(800) < X[:, 3] / 25), 5)
     forest = compile_forest(booster, SLOTS, N_CUSTOMER)
-    assert len(forest.feature) == 5
+    assert len(forest.vector_of) == len(forest.splits) == 0
     customers = draw_features(4, rng, 0.5)[:, :N_CUSTOMER]
     assert score(booster, customers) == pytest.approx(cross_join(booster, customers), abs=1e-6)
 
