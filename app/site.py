@@ -7,6 +7,9 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from app.api import build_api
+from app.doors import Doors, add_doors
+from app.metrics import MeasuredRequests, Metrics
 from app.nights import Nights, NoNightError
 from app.rendering import choose_language, render, speak
 from configs.settings import Settings
@@ -14,13 +17,23 @@ from configs.settings import Settings
 STATIC = Path(__file__).with_name("static")
 
 
-def build_site(nights: Nights, settings: Settings) -> FastAPI:
-    """Put the site together; ``site.state.nights`` and ``site.state.settings`` are what its pages read."""
+def build_site(nights: Nights, settings: Settings, doors: Doors | None = None) -> FastAPI:
+    """Put the site together; ``site.state.nights`` and ``site.state.settings`` are what its pages read.
+
+    Parameters
+    ----------
+    doors
+        Decide who comes in. Without doors, as in tests of one page, there is no interface for programs either.
+    """
     site = FastAPI(title="kakedoki", docs_url=None, redoc_url=None, openapi_url=None)
-    site.state.nights, site.state.settings = nights, settings
+    site.state.nights, site.state.settings, site.state.metrics = nights, settings, Metrics()
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
     site.add_exception_handler(NoNightError, _tell_no_night)
     site.add_exception_handler(HTTPException, _tell_refusal)
+    if doors is not None:
+        site.mount("/api/v1", build_api(site))
+        add_doors(site, doors)
+    site.add_middleware(MeasuredRequests, metrics=site.state.metrics)  # added last: outermost, sees refusals too
     return site
 
 
