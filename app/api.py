@@ -1,4 +1,4 @@
-"""The interface for dialers under ``/api/v1``: the list, whom to dial next, who is left out, and outcomes posted back."""
+"""The interface for dialers under ``/api/v1``: the list, whom to dial next, who is not called, outcomes back."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any

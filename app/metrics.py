@@ -63,6 +63,7 @@ class MeasuredRequests:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, and count what was answered."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Outcomes that dialers post during the day: kept in ``var/outcomes``, counted when the rest of the day is planned again.
+"""Outcomes that dialers post: kept in ``var/outcomes``, and counted when the rest of the day is planned again.
 
 One SQLite file in WAL mode holds them, so that many readers and one writer get along; a post is kept whole or not at
 all, and ``attempt_id`` makes it safe to post again.
@@ -204,7 +204,7 @@ def add_posted(raw: RawSource, posted: pd.DataFrame, zone: str) -> tuple[RawSour
         return raw, 0
     used = [name for name in COLUMNS if name in log or rows[name].notna().any()]
     ids = {name: read_texts(log[name]).values for name in used if name in log and _kind(name) in ("text", "code")}
-    cast = {name: _cast(rows[name], _kind(name), log[name] if name in log else None, zone) for name in used}
+    cast = {name: _cast(rows[name], _kind(name), log.get(name), zone) for name in used}
     added = pd.DataFrame(cast)
     if log.index.name == "row":
         added.index = pd.RangeIndex(int(log.index.max()) + 1, int(log.index.max()) + 1 + len(added), name="row")
