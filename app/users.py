@@ -281,7 +281,7 @@ def _hash(name: str, password: str | None, hasher: PasswordHasher) -> str | None
         return None
     if not _SHORTEST <= len(password) <= _LONGEST:
         raise UsageError(f"a password has {_SHORTEST} to {_LONGEST} characters; a sentence is easy to remember")
-    if name in password.lower() and len(password) - len(name) < _SHORTEST // 2:
+    if len(password.lower().replace(name, "")) < _SHORTEST // 2:
         raise UsageError("a password is more than the user's name: choose another")
     return hasher.hash(_normal(password))
 
