@@ -86,7 +86,7 @@ Instant = Annotated[
 ]
 Outcome = Annotated[str, AfterValidator(require_outcome), Field(json_schema_extra={"enum": list(OUTCOMES)})]
 Id = Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT_WITHOUT_CONTROL)]
-Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=LONGEST_SECONDS)]
 
 
 class Attempt(BaseModel):
@@ -102,8 +102,8 @@ class Attempt(BaseModel):
     talk_seconds: Seconds | None = None
     wrap_seconds: Seconds | None = None
     agent_id: Id | None = None
-    converted: bool = Field(False, description="bought, agreed, paid")
-    refused: bool = Field(False, description="asked not to be called again: bars for good")
+    converted: bool = Field(False, strict=True, description="bought, agreed, paid")
+    refused: bool = Field(False, strict=True, description="asked not to be called again: bars for good")
 
 
 class OutcomesPost(BaseModel):

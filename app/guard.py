@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.identity import Identity, RefusedError, identify
 from app.keys import LOOPBACK_NAMES, Doors, is_https
+from app.problems import tell_problem
 from app.rendering import choose_language, render, speak
 from app.sessions import Visit, begin_visit, is_form_token, make_form_token, read_cookie, write_cookie
 from app.witness import tell_audit
@@ -139,7 +140,7 @@ def refuse(request: Request, status: int, key: str) -> Response:
         return Response(told, status, {"HX-Redirect": "/login"}, "text/plain")
     if not is_page or request.url.path.startswith("/api/"):
         asking = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        return JSONResponse({"detail": told}, status, asking)
+        return JSONResponse(tell_problem(status, told).model_dump(), status, asking)
     if status == 401 and request.method in SAFE_METHODS and key == "sign_in_first":
         where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(where, safe='/')}", 303)

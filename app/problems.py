@@ -81,6 +81,15 @@ def add_problems(api: FastAPI) -> None:
     api.add_exception_handler(HTTPException, _tell_refusal)
 
 
+def tell_problem(status: int, error: str) -> Problem:
+    """Say what is wrong, with what is to be done about an HTTP status.
+
+    >>> tell_problem(413, "larger than 10 bytes").remedy
+    'send it in parts'
+    """
+    return Problem(error=error, remedy=_REMEDIES.get(status, DOCS))
+
+
 def _answer(status: int, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse(problem.model_dump(), status, headers)
 
@@ -104,7 +113,7 @@ def _tell_refusal(request: Request, error: Exception) -> JSONResponse:
     told = f"{request.url.path}: there is no such address" if error.status_code == 404 else str(error.detail)
     asking = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
     headers = dict(error.headers or {}) | asking
-    return _answer(error.status_code, Problem(error=told, remedy=_REMEDIES.get(error.status_code, DOCS)), headers)
+    return _answer(error.status_code, tell_problem(error.status_code, told), headers)
 
 
 def _tell_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
