@@ -10,6 +10,7 @@ from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
+from models.planning.believing import believe
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
@@ -73,6 +74,7 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         intake.decisions,
         seed_lots(order),
     )
+    made = believe(made, demand, eligibility, model.model.trust)
     return Planned(scorer, eligibility, made, given, obeyed, advice, explain(order, intake, scorer, made))
 
 
