@@ -104,7 +104,7 @@ def kakedoki_lines() -> list[tuple[str, list[str]]]:
 )
 def test_every_command_that_a_document_shows_is_understood(name: str, words: list[str]) -> None:
     command = commands()[words[0]]
-    if isinstance(command, click.Group):
+    if hasattr(command, "commands"):  # a group, as kakedoki user
         command = command.commands[words[1]]
     given = {word for word in words if word.startswith("--")}
     assert given - options(command) == set(), name
