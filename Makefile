@@ -115,8 +115,8 @@ bench-copenhagen: $(READY) ## the contact model on the real calls of ../shared/d
 	$(BIN)/python tests/bench/copenhagen.py
 
 docs: $(READY) ## write the pages of every public name into site/
-	$(BIN)/pdoc --docformat numpy --output-directory site configs features models pipelines
+	$(BIN)/pdoc --docformat numpy --output-directory site app configs features models pipelines
 
 clean: ## remove what can be made again: caches, coverage, site (not .venv, not var)
 	rm -rf site .coverage .coverage.* htmlcov .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
-	find configs features models pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app configs features models pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +

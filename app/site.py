@@ -24,7 +24,7 @@ def build_site(nights: Nights, settings: Settings) -> FastAPI:
     return site
 
 
-def _tell_no_night(request: Request, error: Exception) -> HTMLResponse:
+def _tell_no_night(request: Request, error: Exception) -> HTMLResponse:  # noqa: ARG001 - Starlette passes it
     language = choose_language(request)
     return render(
         request,
