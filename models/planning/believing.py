@@ -48,6 +48,20 @@ def believe(plan: CallPlan, demand: Demand, eligibility: Eligibility, trust: Tru
     return replace(plan, dials=believed, expected_contacts=contacts)
 
 
+def believe_chances(
+    p_first: npt.NDArray[np.float32], usual: FloatArray, everyone: float, trust: Trust
+) -> npt.NDArray[np.float32]:
+    """Correct first dials of customers (m, n_slots) in the same way; negative stays where no dial is lawful.
+
+    >>> believe_chances(np.array([[0.2, -1.0]], dtype="float32"), np.zeros(1), 0.0, Trust(1.0, 0.0)).tolist()
+    [[0.5, -1.0]]
+    """
+    is_lawful = p_first >= 0
+    odds = logit(np.where(is_lawful, p_first, np.float32(0.5)))
+    believed = Trust.correct(usual[:, None], odds - usual[:, None], everyone, trust.slopes)
+    return np.where(is_lawful, believed, -1.0).astype(np.float32)
+
+
 def find_usual(p_first: npt.NDArray[np.float32]) -> FloatArray:
     """Mean log-odds of each customer over their lawful slots, NaN without any; (n,).
 
@@ -65,4 +79,5 @@ def _survive(dials: pd.DataFrame, p: FloatArray) -> npt.NDArray[np.float64]:
     by_time = dials.assign(fails=(1.0 - p) / (1.0 - dials["p_keyman"].to_numpy(dtype=float)))
     by_time = by_time.sort_values(["customer_row", "slot_row"], kind="stable")
     earlier = by_time.groupby("customer_row")["fails"].cumprod().groupby(by_time["customer_row"]).shift(fill_value=1.0)
-    return np.clip(dials["survival"].to_numpy() * earlier.reindex(dials.index).to_numpy(), 0.0, 1.0)
+    survival = dials["survival"].to_numpy(dtype=float) * earlier.reindex(dials.index).to_numpy(dtype=float)
+    return np.asarray(np.clip(survival, 0.0, 1.0), dtype=np.float64)
