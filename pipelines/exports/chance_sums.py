@@ -1,0 +1,86 @@
+"""The chances of a run, a row per customer and a column per slot, summed over groups of customers in one pass."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from scipy.sparse import csr_array
+
+CHANCES = Path("page") / "chances.parquet"
+UNLAWFUL = 65_535
+PER_ONE = 10_000
+_ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class ChanceSums:
+    """Sums over groups of customers, per slot.
+
+    Attributes
+    ----------
+    levels
+        One row per group.
+    n
+        Customers of the group who may be called in the slot; (n_groups, n_slots) int64.
+    p
+        Sum of their p_keyman; (n_groups, n_slots) float64.
+    """
+
+    levels: pd.DataFrame
+    n: np.ndarray
+    p: np.ndarray
+
+
+def sum_chances(folder: Path, levels: pd.DataFrame) -> ChanceSums | None:
+    """Sum a run's chances over groups of customers; None when the run kept none.
+
+    Parameters
+    ----------
+    folder
+        Of the run; ``page/chances.parquet`` holds customer_id and p, a list of uint16 per slot: p_keyman × 10,000, or
+        65,535 where the customer may not be called.
+    levels
+        Text columns that make the groups, indexed by customer_id.
+    """
+    file = folder / CHANCES
+    if not file.is_file():
+        return None
+    codes, groups = pd.factorize(pd.MultiIndex.from_frame(levels))
+    n_sum: np.ndarray | None = None
+    for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, ["customer_id", "p"]):
+        rows = levels.index.get_indexer(pd.Index(batch.column("customer_id").to_pandas()))
+        p = batch.column("p").flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+        n_batch, p_batch = sum_rows(p, np.where(rows < 0, -1, codes[rows]), len(groups))
+        n_sum, p_sum = (n_batch, p_batch) if n_sum is None else (n_sum + n_batch, p_sum + p_batch)
+    if n_sum is None:
+        return None
+    return ChanceSums(groups.to_frame(index=False), n_sum, p_sum / PER_ONE)
+
+
+def sum_rows(p: np.ndarray, codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Count the lawful entries and sum them, by group and column; exact, in integers.
+
+    Parameters
+    ----------
+    p
+        (n, n_slots) uint16, 65,535 where unlawful.
+    codes
+        Group of each row, (n,); negative for none.
+
+    Returns
+    -------
+    tuple
+        Counts and sums, both (n_groups, n_slots) int64.
+
+    Examples
+    --------
+    >>> sum_rows(np.array([[100, 65535], [300, 500]], dtype="uint16"), np.array([0, 0]), 1)
+    (array([[2, 1]]), array([[400, 500]]))
+    """
+    known = np.flatnonzero(codes >= 0)
+    shape = (n_groups, len(codes))
+    members = csr_array((np.ones(len(known), dtype="int64"), (codes[known], known)), shape=shape)
+    is_lawful = p != UNLAWFUL
+    return members @ is_lawful.astype("int64"), members @ np.where(is_lawful, p, 0).astype("int64")
