@@ -7,7 +7,11 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from app.heatmaps import router as heatmaps
+from app.measures import router as measures
+from app.model_nights import router as model_nights
 from app.nights import Nights, NoNightError
+from app.progress import router as progress
 from app.rendering import choose_language, render, speak
 from configs.settings import Settings
 
@@ -19,6 +23,8 @@ def build_site(nights: Nights, settings: Settings) -> FastAPI:
     site = FastAPI(title="kakedoki", docs_url=None, redoc_url=None, openapi_url=None)
     site.state.nights, site.state.settings = nights, settings
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for views in (heatmaps, measures, model_nights, progress):
+        site.include_router(views)
     site.add_exception_handler(NoNightError, _tell_no_night)
     site.add_exception_handler(HTTPException, _tell_refusal)
     return site

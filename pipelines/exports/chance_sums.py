@@ -49,14 +49,14 @@ def sum_chances(folder: Path, levels: pd.DataFrame) -> ChanceSums | None:
         return None
     codes, groups = pd.factorize(pd.MultiIndex.from_frame(levels))
     n_sum: np.ndarray | None = None
-    for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, ["customer_id", "p"]):
+    for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=["customer_id", "p"]):
         rows = levels.index.get_indexer(pd.Index(batch.column("customer_id").to_pandas()))
         p = batch.column("p").flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
         n_batch, p_batch = sum_rows(p, np.where(rows < 0, -1, codes[rows]), len(groups))
         n_sum, p_sum = (n_batch, p_batch) if n_sum is None else (n_sum + n_batch, p_sum + p_batch)
     if n_sum is None:
         return None
-    return ChanceSums(groups.to_frame(index=False), n_sum, p_sum / PER_ONE)
+    return ChanceSums(groups.to_frame(index=False, name=list(levels.columns)), n_sum, p_sum / PER_ONE)
 
 
 def sum_rows(p: np.ndarray, codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
