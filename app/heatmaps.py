@@ -1,7 +1,7 @@
 """GET /heatmaps: contact rate, attempts, predicted probability and expected gain by hour, observed beside predicted."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 from fastapi import APIRouter, Query, Request
@@ -53,7 +53,9 @@ def list_choices(night: OpenNight) -> dict[str, list[str]]:
         column: night.ask(f"SELECT DISTINCT {column} AS level FROM customers ORDER BY level NULLS LAST")["level"]
         for column in ("region", "gender")
     }
-    named = {column: [UNKNOWN if pd.isna(level) else str(level) for level in levels] for column, levels in found.items()}
+    named = {
+        column: [UNKNOWN if pd.isna(level) else str(level) for level in levels] for column, levels in found.items()
+    }
     return named | {"age": [*AGES, UNKNOWN]}
 
 
@@ -76,9 +78,7 @@ def build_maps(seen: pd.DataFrame, expected: pd.DataFrame, across: Across, langu
     return {name: lay_out(name, cells, hours, columns, language) for name, cells in told.items() if not cells.empty}
 
 
-def shade_cells(
-    cells: pd.DataFrame, language: str, title: str, spell: Callable[[float], str]
-) -> pd.DataFrame:
+def shade_cells(cells: pd.DataFrame, language: str, title: str, spell: Callable[[float], str]) -> pd.DataFrame:
     """Add text, title, is_thin and shade to cells of rates; thin ones take no part in the scale."""
     is_thin = cells["n"] < MIN_DIALS
     low, high = find_scale(cells.loc[~is_thin, "value"])
@@ -86,10 +86,10 @@ def shade_cells(
         is_thin=is_thin,
         text=[f"{100 * value:.1f}" for value in cells["value"]],
         title=[
-            speak(title, language, rate=spell(row.value), hits=count(row.hits), n=count(row.n))
-            for row in cells.itertuples()
+            speak(title, language, rate=spell(row["value"]), hits=count(row["hits"]), n=count(row["n"]))
+            for row in _rows(cells)
         ],
-        shade=[None if thin else shade(v, low, high) for v, thin in zip(cells["value"], is_thin, strict=True)],
+        shade=_shade_solid(cells["value"], is_thin, low, high),
         low=spell(low),
         high=spell(high),
     )
@@ -103,7 +103,7 @@ def shade_counts(cells: pd.DataFrame, language: str) -> pd.DataFrame:
         is_thin=False,
         text=cells["n"].map(count),
         title=[speak("heat_title_attempts", language, n=count(n)) for n in cells["n"]],
-        shade=[shade(n, low, high) if inner else None for n, inner in zip(cells["n"], is_inner, strict=True)],
+        shade=_shade_solid(cells["n"], ~is_inner, low, high),
         low=count(low),
         high=count(high),
     )
@@ -115,7 +115,7 @@ def shade_gains(expected: pd.DataFrame, language: str) -> pd.DataFrame:
     >>> cells = pd.DataFrame({"row": [9, "all"], "column": [0, "all"], "n": [80, 80], "hits": [8, 8],
     ...                       "value": [0.15, 0.10]})
     >>> shade_gains(cells, "en")[["text", "shade"]].values.tolist()
-    [['1.50', 8]]
+    [['1.50', 8.0]]
     """
     is_mean = (expected["row"] == ALL) & (expected["column"] == ALL)
     if not bool(is_mean.any()) or not float(expected.loc[is_mean, "value"].iloc[0]) > 0:
@@ -128,10 +128,16 @@ def shade_gains(expected: pd.DataFrame, language: str) -> pd.DataFrame:
         is_thin=is_thin,
         text=cells["value"].map(decimal),
         title=[
-            speak("heat_title_gain", language, ratio=decimal(row.value), rate=percent(row.value * mean), n=count(row.n))
-            for row in cells.itertuples()
+            speak(
+                "heat_title_gain",
+                language,
+                ratio=decimal(row["value"]),
+                rate=percent(row["value"] * mean),
+                n=count(row["n"]),
+            )
+            for row in _rows(cells)
         ],
-        shade=[None if thin else shade(v, 1 - end, 1 + end) for v, thin in zip(cells["value"], is_thin, strict=True)],
+        shade=_shade_solid(cells["value"], is_thin, 1 - end, 1 + end),
         low=decimal(1 - end),
         high=decimal(1 + end),
     )
@@ -148,15 +154,16 @@ def name_columns(across: Across, seen: pd.DataFrame, expected: pd.DataFrame, lan
 
 def lay_out(name: str, cells: pd.DataFrame, hours: list[int], columns: dict[int, str], language: str) -> HeatMap:
     """Lay shaded cells (row · column · text · title · is_thin · shade · low · high) out as a table of hours."""
-    everything, spelled = speak("heat_all", language), columns | {ALL: speak("heat_all", language)}
+    everything = speak("heat_all", language)
+    spelled: dict[Any, str] = {**columns, ALL: everything}
     placed = {
-        (str(cell.row), str(cell.column)): Cell(
-            str(cell.text),
-            f"{spelled[cell.column]} {_name_hour(cell.row, everything)}: {cell.title}",
-            None if pd.isna(cell.shade) else int(cell.shade),
-            bool(cell.is_thin),
+        (str(cell["row"]), str(cell["column"])): Cell(
+            cell["text"],
+            f"{spelled[cell['column']]} {_name_hour(cell['row'], everything)}: {cell['title']}",
+            None if pd.isna(cell["shade"]) else int(cell["shade"]),
+            cell["is_thin"],
         )
-        for cell in cells.itertuples(index=False)
+        for cell in _rows(cells)
     }
     rows = [*range(hours[0], hours[-1] + 1), ALL]
     return HeatMap(
@@ -171,6 +178,16 @@ def lay_out(name: str, cells: pd.DataFrame, hours: list[int], columns: dict[int,
         str(cells["high"].iloc[0]),
         bool(cells["is_thin"].any()),
     )
+
+
+def _shade_solid(values: pd.Series, is_left_out: pd.Series, low: float, high: float) -> pd.Series:
+    """Shade of each value (0 to 8), NaN for those left out."""
+    shades = [float(shade(float(value), low, high)) for value in values]
+    return pd.Series(shades, index=values.index).where(~is_left_out)
+
+
+def _rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in cells.to_dict("records")]
 
 
 def _name_hour(row: object, everything: str) -> str:

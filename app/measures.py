@@ -143,16 +143,16 @@ def tell_measure(name: str, reached: float, target: float | None) -> Told:
     """Tell a measure, and its gap to the target where there is one.
 
     >>> told = tell_measure("keyman_contact_rate", 0.125, 0.12)
-    >>> told.gap, told.is_met
-    ('+0.5', True)
+    >>> told.gap.replace("\N{NO-BREAK SPACE}", " "), told.is_met
+    ('+0.5 pt', True)
     """
     text = spell_measure(name, reached)
     if target is None or pd.isna(reached):
         return Told(text, "", None)
     gap, is_met = measure_gap(name, reached, target)
-    digits, scale = (0, 1.0) if name in SECONDS else (1, 100.0 if name in SHARES else 1.0)
-    sign = "+" if gap >= 0 else MINUS
-    return Told(text, f"{sign}{abs(gap) * scale:.{digits}f}", is_met)
+    size = abs(gap)
+    spelled = f"{size:.0f} s" if name in SECONDS else f"{100 * size:.1f} pt" if name in SHARES else f"{size:.1f}"
+    return Told(text, f"{'+' if gap >= 0 else MINUS}{spelled}".replace(" ", "\N{NO-BREAK SPACE}"), is_met)
 
 
 def name_group(by: Grouping, key: Any, language: str) -> str:

@@ -100,9 +100,7 @@ def group_by_fold(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, An
 def draw_calibrations(calibration: Sequence[dict[str, Any]], language: str) -> dict[str, Markup]:
     """Draw the calibration of each fold, labelled in the reader's language."""
     said = {part: speak(f"night_calibration_{part}", language, p="{p}", rate="{rate}", n="{n}") for part in _DRAWN}
-    return {
-        fold: draw_calibration(pd.DataFrame(rows), said=said) for fold, rows in group_by_fold(calibration).items()
-    }
+    return {fold: draw_calibration(pd.DataFrame(rows), said=said) for fold, rows in group_by_fold(calibration).items()}
 
 
 _DRAWN = ("name", "predicted", "observed", "bin")

@@ -81,8 +81,8 @@ def record_stages(n_stages: int = STAGES_OF_A_NIGHT, var: Path | None = None) ->
     console = Console(stderr=True, soft_wrap=True)
     progress = Progress(*shown, console=console, transient=True)
     page = show_progress(var, n_stages) if var is not None else nullcontext()
-    with progress if console.is_terminal else nullcontext(), page as shown:
-        log = StageLog(progress, n_stages, shown)
+    with progress if console.is_terminal else nullcontext(), page as file:
+        log = StageLog(progress, n_stages, file)
         token = _LOG.set(log)
         try:
             yield log.entries

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
@@ -47,16 +48,22 @@ def sum_chances(folder: Path, levels: pd.DataFrame) -> ChanceSums | None:
     file = folder / CHANCES
     if not file.is_file():
         return None
-    codes, groups = pd.factorize(pd.MultiIndex.from_frame(levels))
-    n_sum: np.ndarray | None = None
+    codes, groups = _number_groups(levels)
+    sums: list[tuple[np.ndarray, np.ndarray]] = []
     for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=["customer_id", "p"]):
         rows = levels.index.get_indexer(pd.Index(batch.column("customer_id").to_pandas()))
-        p = batch.column("p").flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
-        n_batch, p_batch = sum_rows(p, np.where(rows < 0, -1, codes[rows]), len(groups))
-        n_sum, p_sum = (n_batch, p_batch) if n_sum is None else (n_sum + n_batch, p_sum + p_batch)
-    if n_sum is None:
+        p = pc.list_flatten(batch.column("p")).to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+        sums.append(sum_rows(p, np.where(rows < 0, -1, codes[rows]), len(groups)))
+    if not sums:
         return None
-    return ChanceSums(groups.to_frame(index=False, name=list(levels.columns)), n_sum, p_sum / PER_ONE)
+    n, p_all = (np.sum(parts, axis=0) for parts in zip(*sums, strict=True))
+    return ChanceSums(groups, n, p_all / PER_ONE)
+
+
+def _number_groups(levels: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """Number of each row's group, and the groups."""
+    codes = levels.groupby(list(levels.columns), sort=False).ngroup().to_numpy()
+    return codes, levels.drop_duplicates().reset_index(drop=True)
 
 
 def sum_rows(p: np.ndarray, codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
