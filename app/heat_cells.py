@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from app.call_log import has_log
 from app.nights import OpenNight
 from features.measures import UNKNOWN, band_ages
 from features.outcomes import CONTACT
@@ -91,8 +92,9 @@ def count_dials(night: OpenNight, across: Across, segment: Segment) -> pd.DataFr
         row (hour, or "all") · column (weekday 0-6 or week of the month 1-5, or "all") · n (dials) · hits (keyman
         contacts) · value = hits / n.
     """
-    where, values = segment.spell_where()
-    chosen = "attempts" if where == "true" else f"attempts SEMI JOIN (FROM customers WHERE {where}) USING (customer_id)"
+    if not has_log(night):
+        return add_margins(pd.DataFrame(columns=["row", "column", "n", "hits"]))
+    chosen, values = _restrict("attempts", segment)
     cells = night.ask(
         f"SELECT hour(attempted_at) AS row, {_COLUMNS[across].format(at='attempted_at')} AS column, "
         f"count(*) AS n, count(*) FILTER (outcome = '{CONTACT}') AS hits FROM {chosen} GROUP BY ALL",
@@ -113,16 +115,16 @@ def average_chances(night: OpenNight, across: Across, segment: Segment, sums: Ch
     """
     column = _COLUMNS[across].format(at="slot_start")
     if sums is None:
-        where, values = segment.spell_where()
+        chosen, values = _restrict("call_list", segment)
         cells = night.ask(
             f"SELECT hour(slot_start) AS row, {column} AS column, count(*) AS n, sum(p_keyman) AS hits "
-            f"FROM call_list SEMI JOIN (FROM customers WHERE {where}) USING (customer_id) GROUP BY ALL",
+            f"FROM {chosen} GROUP BY ALL",
             values,
         )
         return add_margins(cells)
     slots = night.ask(f"SELECT hour(slot_start) AS row, {column} AS column FROM slots ORDER BY slot_row")
-    chosen = segment.holds(sums.levels)
-    cells = slots.assign(n=sums.n[chosen].sum(axis=0), hits=sums.p[chosen].sum(axis=0))
+    groups = segment.holds(sums.levels)
+    cells = slots.assign(n=sums.n[groups].sum(axis=0), hits=sums.p[groups].sum(axis=0))
     return add_margins(cells[cells["n"] > 0])
 
 
@@ -137,6 +139,13 @@ def add_margins(cells: pd.DataFrame) -> pd.DataFrame:
     grown = pd.concat([typed, typed.assign(row=ALL), typed.assign(column=ALL), typed.assign(row=ALL, column=ALL)])
     summed = grown.groupby(["row", "column"], as_index=False, sort=False)[["n", "hits"]].sum()
     return summed.assign(value=summed["hits"].astype("float64") / summed["n"].astype("float64"))
+
+
+def _restrict(table: str, segment: Segment) -> tuple[str, list[Any]]:
+    where, values = segment.spell_where()
+    if where == "true":
+        return table, []
+    return f"{table} SEMI JOIN (FROM customers WHERE {where}) USING (customer_id)", values
 
 
 class ChancesOfNight:

@@ -8,6 +8,7 @@ import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from app.call_log import find_days, has_log
 from app.nights import OpenNight
 from app.rendering import choose_language, render, speak
 from configs.settings import TargetSettings
@@ -52,6 +53,8 @@ def show_measures(
 ) -> HTMLResponse:
     """Show the measures from one day to another, both included; the newest four weeks of the log without a choice."""
     night = request.app.state.nights.current()
+    if not has_log(night):
+        return _tell_no_log(request, night)
     first, last = find_days(night)
     chosen_end = end or last
     chosen_start = start or max(first, chosen_end - timedelta(days=N_DAYS_SHOWN - 1))
@@ -109,15 +112,6 @@ def sum_attempts(night: OpenNight, by: Grouping, start: date, end: date) -> pd.D
     )
 
 
-def find_days(night: OpenNight) -> tuple[date, date]:
-    """First and last day of the log; the day before the run date where nothing was dialled."""
-    found = night.ask("SELECT min(attempted_at) AS first, max(attempted_at) AS last FROM attempts").iloc[0]
-    if pd.isna(found["first"]):
-        eve = date.fromisoformat(night.record["run_date"]) - timedelta(days=1)
-        return eve, eve
-    return found["first"].date(), found["last"].date()
-
-
 def find_targets(request: Request, night: OpenNight) -> dict[str, float]:
     """Targets of the page's settings, and of the night's where the page's say nothing."""
     of_night = night.record["settings"].get("targets") or {}
@@ -169,6 +163,12 @@ def name_group(by: Grouping, key: Any, language: str) -> str:
     if by == "day":
         return f"{key} {weekdays[date.fromisoformat(key).weekday()]}"
     return str(key)
+
+
+def _tell_no_log(request: Request, night: OpenNight) -> HTMLResponse:
+    language = choose_language(request)
+    heading, text = speak("measures", language), speak("measure_no_page", language)
+    return render(request, "message.html.jinja", night=night, heading=heading, text=text, command="")
 
 
 def _tell_row(row: pd.Series, targets: dict[str, float]) -> dict[str, Told]:
