@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
+from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
+
 CHANCES = Path("page") / "chances.parquet"
-UNLAWFUL = 65_535
-PER_ONE = 10_000
 _ROWS_AT_ONCE = 65_536
 
 
@@ -57,7 +57,7 @@ def sum_chances(folder: Path, levels: pd.DataFrame) -> ChanceSums | None:
     if not sums:
         return None
     n, p_all = (np.sum(parts, axis=0) for parts in zip(*sums, strict=True))
-    return ChanceSums(groups, n, p_all / PER_ONE)
+    return ChanceSums(groups, n, p_all / PER_UNIT)
 
 
 def _number_groups(levels: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
@@ -89,5 +89,5 @@ def sum_rows(p: np.ndarray, codes: np.ndarray, n_groups: int) -> tuple[np.ndarra
     known = np.flatnonzero(codes >= 0)
     shape = (n_groups, len(codes))
     members = csr_array((np.ones(len(known), dtype="int64"), (codes[known], known)), shape=shape)
-    is_lawful = p != UNLAWFUL
+    is_lawful = p != NOT_LAWFUL
     return members @ is_lawful.astype("int64"), members @ np.where(is_lawful, p, 0).astype("int64")
