@@ -14,8 +14,10 @@ def has_log(night: OpenNight) -> bool:
 
 def find_days(night: OpenNight) -> tuple[date, date]:
     """First and last day of the log; the day before the run date where nothing was dialled."""
-    found = night.ask("SELECT min(attempted_at) AS first, max(attempted_at) AS last FROM attempts").iloc[0]
+    day = "strftime({}, '%Y-%m-%d')"
+    ends = f"{day.format('min(attempted_at)')} AS first, {day.format('max(attempted_at)')} AS last"
+    found = night.ask(f"SELECT {ends} FROM attempts").iloc[0]
     if pd.isna(found["first"]):
         eve = date.fromisoformat(night.record["run_date"]) - timedelta(days=1)
         return eve, eve
-    return found["first"].date(), found["last"].date()
+    return date.fromisoformat(found["first"]), date.fromisoformat(found["last"])
