@@ -1,7 +1,7 @@
 """The report's drawn figures, each a pure function to SVG in a wide and a narrow cut, so that type stays legible."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,12 @@ from pipelines.exports.sentences import count, decimal, judge_gain, percent
 WIDTHS = {"wide": 1032.0, "narrow": 354.0}
 _RATIO_TICKS = (0.25, 0.33, 0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 AWAY_CLASSES = {"breaks": "away-breaks", "training": "away-training", "one_to_ones": "away-one-to-ones"}
+CALIBRATION_WORDS = {
+    "name": "Observed contact rate against predicted",
+    "predicted": "predicted",
+    "observed": "observed",
+    "bin": "predicted {p}, observed {rate} of {n} dials",
+}
 _Scale = Callable[[float], float]
 
 
@@ -89,8 +95,13 @@ def draw_away(away: pd.DataFrame, kind: str = "wide") -> Markup:
     return draw("Agent-hours off the phone per slot, seat price below", width, bottom + 62, kind, *marks)
 
 
-def draw_calibration(calibration: pd.DataFrame, kind: str = "wide") -> Markup:
-    """Draw observed contact rate against predicted, ten bins with 90 % intervals; on the diagonal is right."""
+def draw_calibration(
+    calibration: pd.DataFrame, kind: str = "wide", said: Mapping[str, str] = CALIBRATION_WORDS
+) -> Markup:
+    """Draw observed contact rate against predicted, ten bins with 90 % intervals; on the diagonal is right.
+
+    ``said`` are the words in it, in another language than English.
+    """
     side, left, bottom = 340.0, 46.0, 296.0
     bins = calibration.dropna(subset=["p_mean", "contact_rate"])
     if bins.empty:
@@ -104,12 +115,12 @@ def draw_calibration(calibration: pd.DataFrame, kind: str = "wide") -> Markup:
         marks += [words(left - 6, down(tick) + 4, _spell_tick(tick), "tick", "end")]
         marks += [words(across(tick), bottom + 18, _spell_tick(tick), "tick", "middle")]
     for row in _rows(bins):
-        x, title = across(row["p_mean"]), _title_bin(row)
+        x, title = across(row["p_mean"]), _title_bin(row, said["bin"])
         marks.append(line(x, down(row["low"]), x, down(row["high"]), "interval gain"))
         marks.append(titled("circle", title, cx=x, cy=down(row["contact_rate"]), r=5, class_="point gain"))
-    marks.append(words((left + side) / 2, bottom + 38, "predicted", "axis", "middle"))
-    marks.append(words(left - 34, 8, "observed", "axis"))
-    return draw("Observed contact rate against predicted", side, bottom + 44, kind, *marks)
+    marks.append(words((left + side) / 2, bottom + 38, said["predicted"], "axis", "middle"))
+    marks.append(words(left - 34, 8, said["observed"], "axis"))
+    return draw(said["name"], side, bottom + 44, kind, *marks)
 
 
 def draw_weeks(weeks: pd.DataFrame, kind: str = "wide") -> Markup:
@@ -229,8 +240,8 @@ def _round_ticks(peak: float) -> Sequence[float]:
     return [step * i for i in range(int(peak / step + 1e-9) + 1)]
 
 
-def _title_bin(row: dict[str, Any]) -> str:
-    return f"predicted {percent(row['p_mean'])}, observed {percent(row['contact_rate'])} of {count(row['n'])} dials"
+def _title_bin(row: dict[str, Any], said: str) -> str:
+    return said.format(p=percent(row["p_mean"]), rate=percent(row["contact_rate"]), n=count(row["n"]))
 
 
 def _title_week(week: dict[str, Any]) -> str:

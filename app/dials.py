@@ -1,0 +1,216 @@
+"""The planned dials that a reader asks for: what the address says, and one page of the list that answers it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+from pydantic import ValidationError
+
+from app.nights import OpenNight
+from pipelines.exports.filters import ListFilter
+
+PAGE_ROWS = 50
+ATTRIBUTES = ("age", "gender", "region")
+COLUMNS = ("slot_start", "rank", "customer_id", *ATTRIBUTES, "p_keyman", "attempt_number", "arm", "reason")
+"""Columns of the list on the page, in their order; each can be sorted by."""
+
+_PERCENTS = {"percent_from": "p_from", "percent_to": "p_to"}
+FILTERS = (
+    "slot_start",
+    "weekday",
+    "hour",
+    "region",
+    "gender",
+    "age_from",
+    "age_to",
+    *_PERCENTS,
+    "attempt_number_from",
+    "attempt_number_to",
+    "arm",
+    "reason",
+    "customer",
+)
+"""Names in the address that limit the list."""
+
+
+class BadFilterError(ValueError):
+    """A value in the address cannot be read: ``name`` says which, ``value`` what was written."""
+
+    def __init__(self, name: str, value: str) -> None:
+        super().__init__(f"{name}: {value!r} cannot be read")
+        self.name, self.value = name, value
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a reader asked of the list, as an address says it; blank fields of a form are left out.
+
+    Examples
+    --------
+    >>> asked = Address.read({"region": "Osaka", "hour": "", "sort": "p_keyman", "order": "desc", "page": "3"})
+    >>> asked.filters, asked.sort, asked.is_descending, asked.page
+    ({'region': 'Osaka'}, 'p_keyman', True, 3)
+    >>> asked.turn_to(4)
+    'region=Osaka&sort=p_keyman&order=desc&page=4'
+    """
+
+    filters: dict[str, str]
+    sort: str = "slot_start"
+    is_descending: bool = False
+    page: int = 1
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, str]) -> "Address":
+        """Read the parameters of a request; names that are not ours are passed over."""
+        filters = {name: parameters[name].strip() for name in FILTERS if parameters.get(name, "").strip()}
+        sort = parameters.get("sort", "")
+        page = parameters.get("page", "")
+        return cls(
+            filters,
+            sort if sort in COLUMNS else "slot_start",
+            parameters.get("order") == "desc",
+            int(page[:9]) if page.isascii() and page.isdigit() and int(page[:9]) else 1,
+        )
+
+    @property
+    def wanted(self) -> ListFilter:
+        """The filter that the address spells.
+
+        Raises
+        ------
+        BadFilterError
+            A value cannot be read.
+        """
+        given: dict[str, Any] = {}
+        for name, value in self.filters.items():
+            if name in _PERCENTS:
+                given[_PERCENTS[name]] = _read_percent(name, value)
+            else:
+                given[name] = f"{value.rstrip('*')}*" if name == "customer" else value
+        try:
+            return ListFilter.model_validate(given)
+        except ValidationError as error:
+            field = str(error.errors()[0]["loc"][0])
+            name = next((percent for percent, share in _PERCENTS.items() if share == field), field)
+            raise BadFilterError(name, self.filters[name]) from error
+
+    def spell(self, **other: str | None) -> str:
+        """Write the address anew, some of it changed; None takes a part away. The page begins at the first."""
+        parts: dict[str, str | None] = dict(self.filters)
+        if self.sort != "slot_start" or self.is_descending:
+            parts |= {"sort": self.sort, "order": "desc" if self.is_descending else "asc"}
+        return urlencode({name: value for name, value in (parts | other).items() if value is not None})
+
+    def turn_to(self, page: int) -> str:
+        """The same rows, another page."""
+        return self.spell(page=str(page))
+
+    def sort_by(self, name: str) -> str:
+        """The same rows sorted by a column; the column of the moment turns round, chances begin with the best."""
+        descends = not self.is_descending if name == self.sort else name == "p_keyman"
+        return self.spell(sort=name, order="desc" if descends else "asc")
+
+
+@dataclass(frozen=True)
+class FoundDials:
+    """One page of the dials found, and what all of them are."""
+
+    rows: list[dict[str, Any]]
+    n_rows: int
+    n_customers: int
+    p_mean: float
+    p_most: float
+    page: int
+
+    @property
+    def n_pages(self) -> int:
+        """Pages there are; at least one."""
+        return max(math.ceil(self.n_rows / PAGE_ROWS), 1)
+
+
+def find_dials(night: OpenNight, asked: Address, language: str) -> FoundDials:
+    """Answer an address with one page of the list.
+
+    Raises
+    ------
+    BadFilterError
+        A value of the address cannot be read.
+    """
+    where, values = asked.wanted.to_sql()
+    total = night.ask(
+        "SELECT count(*) AS n, count(DISTINCT customer_id) AS n_customers, avg(p_keyman) AS p_mean, "
+        f"max(p_keyman) AS p_most FROM call_list WHERE {where}",
+        values,
+    ).iloc[0]
+    n_pages = max(math.ceil(int(total["n"]) / PAGE_ROWS), 1)
+    page = min(asked.page, n_pages)
+    order = _spell_order(asked)
+    people = "LEFT JOIN customers USING (customer_id)"
+    told = f"call_list.* REPLACE ({'reason_ja' if language == 'ja' else 'reason'} AS reason)"
+    rows = night.ask(
+        f"WITH wanted AS (SELECT {told} FROM call_list {people if asked.sort in ATTRIBUTES else ''} "
+        f"WHERE {where} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET ?) "
+        f"SELECT {', '.join(list_columns(night))} FROM wanted {people} ORDER BY {order}",
+        [*values, PAGE_ROWS * (page - 1)],
+    )
+    rows["slot_start"] = rows["slot_start"].dt.tz_convert(night.zone)
+    return FoundDials(
+        [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")],
+        int(total["n"]),
+        int(total["n_customers"]),
+        float(total["p_mean"]),
+        float(total["p_most"]),
+        page,
+    )
+
+
+def count_by_slot(night: OpenNight, asked: Address) -> pd.DataFrame:
+    """Count the dials found in every slot, whichever slot the address asks for: slot_start · n · p_mean."""
+    filters = {name: value for name, value in asked.filters.items() if name != "slot_start"}
+    where, values = Address(filters).wanted.to_sql()
+    counted = night.ask(
+        "SELECT slots.slot_start, coalesce(n, 0) AS n, p_mean FROM slots LEFT JOIN (SELECT slot_start, count(*) AS n, "
+        f"avg(p_keyman) AS p_mean FROM call_list WHERE {where} GROUP BY slot_start) USING (slot_start) ORDER BY 1",
+        values,
+    )
+    return counted.assign(slot_start=counted["slot_start"].dt.tz_convert(night.zone))
+
+
+def list_choices(night: OpenNight) -> dict[str, list[Any]]:
+    """What can be chosen in each drop-down list: weekday · hour · arm, and region · gender where they are known."""
+    asked = {
+        "weekday": "SELECT DISTINCT weekday FROM slots ORDER BY 1",
+        "hour": "SELECT DISTINCT hour FROM slots ORDER BY 1",
+        "arm": "SELECT DISTINCT arm FROM call_list ORDER BY 1",
+    }
+    for name in ("region", "gender"):
+        if name in list_columns(night):
+            asked[name] = f"SELECT DISTINCT {name} FROM customers WHERE {name} IS NOT NULL ORDER BY 1"
+    found = {name: night.ask(sql).iloc[:, 0].tolist() for name, sql in asked.items()}
+    return {name: options for name, options in found.items() if options}
+
+
+def list_columns(night: OpenNight) -> list[str]:
+    """Columns of the list that this night can fill."""
+    known = set(night.ask("SELECT * FROM customers LIMIT 0").columns)
+    return [name for name in COLUMNS if name not in ATTRIBUTES or name in known]
+
+
+def _spell_order(asked: Address) -> str:
+    direction = "DESC" if asked.is_descending else "ASC"
+    if asked.sort == "slot_start":
+        return f"slot_start {direction}, rank"
+    return f"{asked.sort} {direction} NULLS LAST, slot_start, rank"
+
+
+def _read_percent(name: str, value: str) -> float:
+    try:
+        share = float(value) / 100
+    except ValueError as error:
+        raise BadFilterError(name, value) from error
+    if not 0 <= share <= 1:
+        raise BadFilterError(name, value)
+    return share
