@@ -8,6 +8,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from app import customer, heatmaps, measures, model_nights, progress, today
+from app.api import build_api
+from app.doors import Doors, add_doors
+from app.metrics import MeasuredRequests, Metrics
 from app.nights import Nights, NoNightError
 from app.rendering import choose_language, render, speak
 from configs.settings import Settings
@@ -17,10 +20,16 @@ STATIC = Path(__file__).with_name("static")
 PALETTE = Path(exports.__file__).with_name("templates") / "palette.css"
 
 
-def build_site(nights: Nights, settings: Settings) -> FastAPI:
-    """Put the site together; ``site.state.nights`` and ``site.state.settings`` are what its pages read."""
+def build_site(nights: Nights, settings: Settings, doors: Doors | None = None) -> FastAPI:
+    """Put the site together; ``site.state.nights`` and ``site.state.settings`` are what its pages read.
+
+    Parameters
+    ----------
+    doors
+        Decide who comes in. Without doors, as in tests of one page, there is no interface for programs either.
+    """
     site = FastAPI(title="kakedoki", docs_url=None, redoc_url=None, openapi_url=None)
-    site.state.nights, site.state.settings = nights, settings
+    site.state.nights, site.state.settings, site.state.metrics = nights, settings, Metrics()
     site.add_api_route("/static/palette.css", _give_palette, include_in_schema=False)
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
     site.include_router(today.router)
@@ -29,6 +38,10 @@ def build_site(nights: Nights, settings: Settings) -> FastAPI:
         site.include_router(view.router)
     site.add_exception_handler(NoNightError, _tell_no_night)
     site.add_exception_handler(HTTPException, _tell_refusal)
+    if doors is not None:
+        site.mount("/api/v1", build_api(site))
+        add_doors(site, doors)
+    site.add_middleware(MeasuredRequests, metrics=site.state.metrics)  # added last: outermost, sees refusals too
     return site
 
 

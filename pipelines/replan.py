@@ -30,6 +30,7 @@ from pipelines.intake import Intake, judge, read, read_order_decisions
 from pipelines.listing import build_call_list, build_excluded
 from pipelines.morning import Morning, PlanScorer, read_morning, recall
 from pipelines.order import Order, build_order
+from pipelines.outcomes import add_posted, read_outcomes_between
 from pipelines.planned import explain, seed_lots
 from pipelines.runs import find_var
 from pipelines.sources import RawSource
@@ -100,9 +101,14 @@ def check_rest(order: Order, raw: RawSource, morning: Morning, now: pd.Timestamp
     """Check the tables as known at ``now`` and count the places of the slots that are still to begin today.
 
     With fixed staffing the source's capacity counts, so that a roster changed since the night is obeyed; a reshaped
-    roster is the plan's own.
+    roster is the plan's own. Outcomes posted through the interface count like those of the log.
     """
+    raw, n_posted = add_posted(raw, read_outcomes_between(order.var, order.as_of, now), order.settings.timezone)
     tables, report = judge(order, raw, now)
+    if n_posted:
+        told = f"{n_posted:,} outcomes posted to the interface are not in the log yet: they were counted"
+        report = replace(report, notes=(*report.notes, told))
+    report = replace(report, counts=report.counts | {"call_attempts_posted": n_posted})
     places = morning.places
     if order.staffing_mode == "fixed":
         today = order.settings.model_copy(update={"horizon_days": 1})
