@@ -195,8 +195,9 @@ def list_choices(night: OpenNight) -> dict[str, list[Any]]:
 
 def list_columns(night: OpenNight) -> list[str]:
     """Columns of the list that this night can fill."""
-    known = set(night.ask("SELECT * FROM customers LIMIT 0").columns)
-    return [name for name in COLUMNS if name not in ATTRIBUTES or name in known]
+    counted = ", ".join(f"count({name}) AS {name}" for name in ATTRIBUTES)
+    known = night.ask(f"SELECT {counted} FROM customers").iloc[0]
+    return [name for name in COLUMNS if name not in ATTRIBUTES or known[name] > 0]
 
 
 def _spell_order(asked: Address) -> str:

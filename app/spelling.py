@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from configs.settings import WEEKDAYS
@@ -65,4 +66,4 @@ def spell_attribute(name: str, value: Any, language: str) -> str:
         return _GENDERS_JA.get(str(value), str(value))
     if isinstance(value, pd.Timestamp):
         return spell_instant(value, language)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
