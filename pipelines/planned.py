@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from models.contact.reasons import explain_dials
@@ -16,12 +17,14 @@ from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan, build_demand
 from models.planning.staffing import build_staffing
+from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.intake import Intake
 from pipelines.listing import is_firm
 from pipelines.order import Order
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
+_BLOCK = 8192
 DRAWN_BY_LOT = ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選")
 
 
@@ -37,6 +40,8 @@ class Planned:
         Places recommended, the roster behind them if there are shifts, and what they are worth.
     reasons
         Why each dial of the firm day was chosen: reason (English) · reason_ja (Japanese), indexed as ``plan.dials``.
+    chances : (m, n_slots) uint16
+        p_keyman × 10,000 of a first dial, by ``eligibility.eligible_rows``; 65535 where no call is lawful.
     """
 
     scorer: Scorer
@@ -46,6 +51,7 @@ class Planned:
     dials_obeyed: np.ndarray
     advice: StaffingAdvice
     reasons: pd.DataFrame
+    chances: npt.NDArray[np.uint16]
 
 
 @stage("plan", tell=lambda planned: _tell_plan(planned))
@@ -73,7 +79,21 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         intake.decisions,
         seed_lots(order),
     )
-    return Planned(scorer, eligibility, made, given, obeyed, advice, explain(order, intake, scorer, made))
+    told, chances = explain(order, intake, scorer, made), pack_chances(demand.p_first)
+    return Planned(scorer, eligibility, made, given, obeyed, advice, told, chances)
+
+
+def pack_chances(p_first: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Probabilities as whole ten-thousandths, in half the memory; 65535 where ``p_first`` is negative: not lawful.
+
+    >>> pack_chances(np.array([[0.1234, -1.0]], dtype="float32")).tolist()
+    [[1234, 65535]]
+    """
+    packed = np.empty(p_first.shape, dtype=np.uint16)
+    for begin in range(0, len(p_first), _BLOCK):
+        block = p_first[begin : begin + _BLOCK]
+        packed[begin : begin + _BLOCK] = np.where(block < 0, NOT_LAWFUL, np.rint(block * PER_UNIT))
+    return packed
 
 
 def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:

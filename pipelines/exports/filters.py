@@ -125,9 +125,9 @@ class ListFilter(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> "ListFilter":
-        """Read conditions such as ``weekday=Tue age>=40``, separated by blanks; all of them must hold.
+        r"""Read conditions such as ``weekday=Tue age>=40``, separated by blanks; all of them must hold.
 
-        Values with blanks stand in quotes. Commas separate several regions or genders; ``\\,`` is a comma of a name.
+        Values with blanks stand in quotes. Commas separate several regions or genders; ``\,`` is a comma of a name.
 
         Raises
         ------
@@ -273,7 +273,7 @@ def _read_value(key: str, value: str) -> Any:
 
 def _spell_value(key: str, value: Any) -> str:
     if key == "weekday":
-        return WEEKDAYS[value]
+        return str(WEEKDAYS[value])
     if key == "firm":
         return "yes" if value else "no"
     if isinstance(value, datetime):
