@@ -17,7 +17,7 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly preview replan tune compare rollback schedule prefect mlflow test lint type check bench bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
+.PHONY: help install demo sample train plan nightly preview replan tune compare rollback schedule prefect mlflow test coverage lint type check bench bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,7 +80,10 @@ prefect: $(READY) ## start the Prefect server and its page on 127.0.0.1:4200
 mlflow: $(READY) ## start the MLflow server and its page on 127.0.0.1:5000
 	$(BIN)/python -m pipelines.servers mlflow
 
-test: $(READY) ## run every test and doctest, with coverage
+test: $(READY) ## run every test and doctest (about ten minutes on two cores)
+	$(BIN)/pytest -q -n 2
+
+coverage: $(READY) ## the same with coverage, which takes half as long again
 	$(BIN)/pytest -q -n 2 --cov --cov-report=term
 
 lint: $(READY) ## ruff, and import-linter for the arrows

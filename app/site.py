@@ -36,7 +36,7 @@ def _give_palette() -> FileResponse:
     return FileResponse(PALETTE, media_type="text/css")
 
 
-def _tell_no_night(request: Request, error: Exception) -> HTMLResponse:
+def _tell_no_night(request: Request, error: Exception) -> HTMLResponse:  # noqa: ARG001 - Starlette passes it
     language = choose_language(request)
     return render(
         request,

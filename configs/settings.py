@@ -1,5 +1,6 @@
 """All settings of a night: typed, frozen, read once, handed down as plain values."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from configs.errors import UsageError
 Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HeadCount = Annotated[int, Field(ge=0)]
+Role = Literal["viewer", "analyst", "admin"]
 TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d$"
 BASE_FILE = Path(__file__).with_name("base.yaml")
 ANY_REGION = "*"
@@ -163,6 +165,31 @@ class MlflowSettings(_Frozen):
     experiment: str = "kakedoki"
 
 
+class ProxySettings(_Frozen):
+    """A proxy in front of the page, believed only from its addresses and with the secret of ``var/proxy-secret``."""
+
+    addresses: tuple[str, ...] = Field(min_length=1, description="of the proxy, e.g. 10.0.0.5 or 10.0.0.0/28")
+    identity_header: str | None = Field(None, description="names who is there; without it people sign in as users")
+    role_header: str | None = Field(None, description="viewer, analyst or admin; anything else gets ``role``")
+    role: Role = "viewer"
+
+    @field_validator("addresses")
+    @classmethod
+    def _known_networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            if ip_network(address).prefixlen == 0:
+                raise ValueError(f"{address}: is everybody: name the proxy's own address")
+        return addresses
+
+
+class PageSettings(_Frozen):
+    """The analysts' page: by which names it is reached and who is let in."""
+
+    hosts: tuple[str, ...] = Field((), description="names people type into the address bar, besides localhost")
+    session_hours: float = Field(12, gt=0, le=168, description="after which everybody signs in again")
+    trusted_proxy: ProxySettings | None = None
+
+
 class Settings(_Frozen):
     """The whole settings file. Every key has a default; ``configs/base.yaml`` spells the important ones out.
 
@@ -191,6 +218,7 @@ class Settings(_Frozen):
     staffing: StaffingSettings = StaffingSettings()
     gains: GainSettings = GainSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    app: PageSettings = PageSettings()
 
     @field_validator("timezone")
     @classmethod

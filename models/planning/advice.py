@@ -88,8 +88,7 @@ def advise_staffing(
         return StaffingAdvice(
             places, before, after, len(sample.p_first), roster, is_adopted, roster.short, tuple(remarks)
         )
-    places = recommend_for_demand(demand, given, settings, bound_seats(given, settings, slot_starts))
-    after = before if np.array_equal(places, given) else judge_places(sample, places * share)
+    places, after = recommend_for_demand(demand, given, settings, bound_seats(given, settings, slot_starts), before)
     short = _find_short(places, given, slot_starts, settings)
     return StaffingAdvice(places, before, after, len(sample.p_first), None, False, short, tuple(_tell_short(short)))
 
