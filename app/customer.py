@@ -16,11 +16,10 @@ from app.nights import OpenNight
 from app.rendering import choose_language, read_words, render, speak
 from app.spelling import spell_attribute, spell_instant, spell_slot
 from pipelines.exports.heatmaps import find_scale, shade
+from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.exports.sentences import percent
 
 router = APIRouter(include_in_schema=False)
-UNLAWFUL = 65_535
-PER_ONE = 10_000
 EXPLAINED = frozenset({"no_capacity", "no_lawful_slot", "planned_later", "dialled_today"})
 """Reasons for not calling somebody that the week's chances explain; the others bar every slot for good."""
 MOST_SIMILAR = 20
@@ -50,7 +49,7 @@ class CustomerWeek:
 
 
 @router.get("/customers")
-def search_customer(request: Request, id: str = "") -> Response:  # noqa: A002 - the name in the address
+def search_customer(request: Request, id: str = "") -> Response:
     """Lead to the customer of this id, else to those whose id begins so."""
     night: OpenNight = request.app.state.nights.current()
     sought = id.strip()
@@ -109,7 +108,7 @@ def decode_chances(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     >>> decode_chances(np.array([2500, 65535])).tolist()
     [0.25, nan]
     """
-    return np.where(codes == UNLAWFUL, np.nan, codes / PER_ONE)
+    return np.where(codes == NOT_LAWFUL, np.nan, codes / PER_UNIT)
 
 
 def build_strip(week: CustomerWeek, language: str) -> Grid:

@@ -118,7 +118,7 @@ class Address:
 
 @dataclass(frozen=True)
 class FoundDials:
-    """One page of the dials found, and what all of them are; ``n_customers`` is None where they are too many to count."""
+    """One page of the dials found, and what all of them are; ``n_customers``: None where too many to be counted."""
 
     rows: list[dict[str, Any]]
     n_rows: int

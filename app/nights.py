@@ -15,7 +15,6 @@ from configs.errors import KakedokiError
 from pipelines.exports import read_latest
 from pipelines.exports.run_tables import open_run
 
-
 MOST_ANSWERS = 512
 
 
@@ -52,6 +51,11 @@ class OpenNight:
     def zone(self) -> ZoneInfo:
         """The centre's time zone."""
         return ZoneInfo(self.record["settings"]["timezone"])
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Of ``open_run``: for exports, which take a cursor of it."""
+        return self._connection
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
         """Answer a query over the run's tables; safe from several threads, one cursor each.

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from app import customer, staffing, today
+from app import customer, downloads, staffing, today
 from app.nights import Nights, NoNightError
 from app.rendering import choose_language, render, speak
 from configs.settings import Settings
@@ -24,6 +24,7 @@ def build_site(nights: Nights, settings: Settings) -> FastAPI:
     site.add_api_route("/static/palette.css", _give_palette, include_in_schema=False)
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
     site.include_router(today.router)
+    site.include_router(downloads.router)
     site.include_router(customer.router)
     site.include_router(staffing.router)
     site.add_exception_handler(NoNightError, _tell_no_night)

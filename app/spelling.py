@@ -55,8 +55,8 @@ def spell_weekday(weekday: int, language: str) -> str:
 def spell_attribute(name: str, value: Any, language: str) -> str:
     """Spell what is known of a customer; "–" where nothing is.
 
-    >>> [spell_attribute("region", "Tokyo", "ja"), spell_attribute("age", 41.0, "en"), spell_attribute("age", None, "en")]
-    ['東京', '41', '–']
+    >>> spell_attribute("region", "Tokyo", "ja"), spell_attribute("age", 41.0, "en"), spell_attribute("age", None, "en")
+    ('東京', '41', '–')
     """
     if value is None or pd.isna(value):
         return "–"
