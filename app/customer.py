@@ -16,9 +16,12 @@ from app.nights import OpenNight
 from app.rendering import choose_language, read_words, render, speak
 from app.spelling import spell_attribute, spell_instant, spell_slot
 from pipelines.exports.heatmaps import find_scale, shade
+from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.exports.sentences import percent
 
 router = APIRouter(include_in_schema=False)
+EXPLAINED = frozenset({"no_capacity", "no_lawful_slot", "planned_later", "dialled_today"})
+"""Reasons for not calling somebody that the week's chances explain; the others bar every slot for good."""
 MOST_SIMILAR = 20
 MOST_ALTERNATIVES = 5
 _HIDDEN = frozenset({"customer_id", "phone", "do_not_call", "listed"})
@@ -46,7 +49,7 @@ class CustomerWeek:
 
 
 @router.get("/customers")
-def search_customer(request: Request, id: str = "") -> Response:  # noqa: A002 - the name in the address
+def search_customer(request: Request, id: str = "") -> Response:
     """Lead to the customer of this id, else to those whose id begins so."""
     night: OpenNight = request.app.state.nights.current()
     sought = id.strip()
@@ -65,7 +68,8 @@ def show_customer(request: Request, customer_id: str) -> HTMLResponse:
     excluded = night.ask("SELECT reason FROM excluded WHERE customer_id = ?", [customer_id])
     if known.empty and planned.empty and excluded.empty:
         return _tell_unknown(request, night, customer_id)
-    week = read_week(night, customer_id, planned)
+    left_out = None if excluded.empty else str(excluded["reason"].iloc[0])
+    week = read_week(night, customer_id, planned) if left_out is None or left_out in EXPLAINED else None
     return render(
         request,
         "customer.html.jinja",
@@ -73,7 +77,8 @@ def show_customer(request: Request, customer_id: str) -> HTMLResponse:
         customer_id=customer_id,
         facts=_list_facts(known, night, language),
         planned=planned.to_dict("records"),
-        excluded=None if excluded.empty else str(excluded["reason"].iloc[0]),
+        excluded=left_out,
+        is_explained=left_out is None or left_out in EXPLAINED,
         history=_read_history(night, customer_id),
         week=week,
         strip=None if week is None else build_strip(week, language),
@@ -100,18 +105,19 @@ def read_week(night: OpenNight, customer_id: str, planned: pd.DataFrame) -> Cust
 def decode_chances(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     """Turn what a run keeps of a customer's week into chances; NaN where no call is allowed.
 
-    >>> decode_chances(np.array([0, 65535])).tolist()
-    [nan, 1.0]
+    >>> decode_chances(np.array([2500, 65535])).tolist()
+    [0.25, nan]
     """
-    return np.where(codes == 0, np.nan, codes / 65535)
+    return np.where(codes == NOT_LAWFUL, np.nan, codes / PER_UNIT)
 
 
 def build_strip(week: CustomerWeek, language: str) -> Grid:
     """Lay the week's chances out by day and hour, planned dials marked, slots without lawful calls hatched."""
     low, high = find_scale(week.slots["p"].dropna())
+    ending = "" if week.slots["is_planned"].any() else "_unplanned"
     cells = []
     for start, p, verdict in week.slots[["slot_start", "p", "verdict"]].itertuples(index=False):
-        slot, why = spell_slot(start, language), speak(f"verdict_{verdict}", language)
+        slot, why = spell_slot(start, language), speak(f"verdict_{verdict}{ending}", language)
         if np.isnan(p):
             cells.append(GridCell("×", speak("barred_cell", language, slot=slot, why=why), "barred"))
             continue

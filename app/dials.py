@@ -13,6 +13,8 @@ from app.nights import OpenNight
 from pipelines.exports.filters import ListFilter
 
 PAGE_ROWS = 50
+MOST_COUNTED = 200_000
+"""Most dials whose customers are counted: telling a million texts apart takes longer than all else on the page."""
 ATTRIBUTES = ("age", "gender", "region")
 COLUMNS = ("slot_start", "rank", "customer_id", *ATTRIBUTES, "p_keyman", "attempt_number", "arm", "reason")
 """Columns of the list on the page, in their order; each can be sorted by."""
@@ -116,11 +118,11 @@ class Address:
 
 @dataclass(frozen=True)
 class FoundDials:
-    """One page of the dials found, and what all of them are."""
+    """One page of the dials found, and what all of them are; ``n_customers``: None where too many to be counted."""
 
     rows: list[dict[str, Any]]
     n_rows: int
-    n_customers: int
+    n_customers: int | None
     p_mean: float
     p_most: float
     page: int
@@ -140,38 +142,38 @@ def find_dials(night: OpenNight, asked: Address, language: str) -> FoundDials:
         A value of the address cannot be read.
     """
     where, values = asked.wanted.to_sql()
-    total = night.ask(
-        "SELECT count(*) AS n, count(DISTINCT customer_id) AS n_customers, avg(p_keyman) AS p_mean, "
-        f"max(p_keyman) AS p_most FROM call_list WHERE {where}",
+    total = night.ask_once(
+        f"SELECT count(*) AS n, avg(p_keyman) AS p_mean, max(p_keyman) AS p_most FROM call_list WHERE {where}",
         values,
     ).iloc[0]
-    n_pages = max(math.ceil(int(total["n"]) / PAGE_ROWS), 1)
-    page = min(asked.page, n_pages)
-    order = _spell_order(asked)
-    people = "LEFT JOIN customers USING (customer_id)"
-    told = f"call_list.* REPLACE ({'reason_ja' if language == 'ja' else 'reason'} AS reason)"
-    rows = night.ask(
-        f"WITH wanted AS (SELECT {told} FROM call_list {people if asked.sort in ATTRIBUTES else ''} "
-        f"WHERE {where} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET ?) "
-        f"SELECT {', '.join(list_columns(night))} FROM wanted {people} ORDER BY {order}",
-        [*values, PAGE_ROWS * (page - 1)],
-    )
-    rows["slot_start"] = rows["slot_start"].dt.tz_convert(night.zone)
+    page = min(asked.page, max(math.ceil(int(total["n"]) / PAGE_ROWS), 1))
+    people = "LEFT JOIN customers USING (customer_id)" if asked.sort in ATTRIBUTES else ""
+    places = night.ask_once(
+        f"SELECT call_list.rowid AS place FROM call_list {people} WHERE {where} {_spell_order(asked)} "
+        f"LIMIT {PAGE_ROWS} OFFSET {PAGE_ROWS * (page - 1)}",
+        values,
+    )["place"].tolist()
     return FoundDials(
-        [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")],
+        _read_rows(night, places, language),
         int(total["n"]),
-        int(total["n_customers"]),
+        _count_customers(night, asked) if total["n"] <= MOST_COUNTED else None,
         float(total["p_mean"]),
         float(total["p_most"]),
         page,
     )
 
 
+def _count_customers(night: OpenNight, asked: Address) -> int:
+    where, values = asked.wanted.to_sql()
+    counted = night.ask_once(f"SELECT count(DISTINCT customer_id) AS n FROM call_list WHERE {where}", values)
+    return int(counted["n"].iloc[0])
+
+
 def count_by_slot(night: OpenNight, asked: Address) -> pd.DataFrame:
     """Count the dials found in every slot, whichever slot the address asks for: slot_start · n · p_mean."""
     filters = {name: value for name, value in asked.filters.items() if name != "slot_start"}
     where, values = Address(filters).wanted.to_sql()
-    counted = night.ask(
+    counted = night.ask_once(
         "SELECT slots.slot_start, coalesce(n, 0) AS n, p_mean FROM slots LEFT JOIN (SELECT slot_start, count(*) AS n, "
         f"avg(p_keyman) AS p_mean FROM call_list WHERE {where} GROUP BY slot_start) USING (slot_start) ORDER BY 1",
         values,
@@ -189,21 +191,44 @@ def list_choices(night: OpenNight) -> dict[str, list[Any]]:
     for name in ("region", "gender"):
         if name in list_columns(night):
             asked[name] = f"SELECT DISTINCT {name} FROM customers WHERE {name} IS NOT NULL ORDER BY 1"
-    found = {name: night.ask(sql).iloc[:, 0].tolist() for name, sql in asked.items()}
+    found = {name: night.ask_once(sql).iloc[:, 0].tolist() for name, sql in asked.items()}
     return {name: options for name, options in found.items() if options}
 
 
 def list_columns(night: OpenNight) -> list[str]:
     """Columns of the list that this night can fill."""
-    known = set(night.ask("SELECT * FROM customers LIMIT 0").columns)
-    return [name for name in COLUMNS if name not in ATTRIBUTES or name in known]
+    counted = ", ".join(f"count({name}) AS {name}" for name in ATTRIBUTES)
+    known = night.ask_once(f"SELECT {counted} FROM customers").iloc[0]
+    return [name for name in COLUMNS if name not in ATTRIBUTES or known[name] > 0]
+
+
+def _read_rows(night: OpenNight, places: list[int], language: str) -> list[dict[str, Any]]:
+    """Read the few rows of a page whole; finding their places first keeps a million rows' texts out of the sorting."""
+    if not places:
+        return []
+    told = "reason_ja" if language == "ja" else "reason"
+    dials = night.ask(
+        f"SELECT * REPLACE ({told} AS reason), rowid AS place FROM call_list WHERE rowid IN ({_marks(places)})", places
+    )
+    ids = dials["customer_id"].unique().tolist()
+    people = night.ask(
+        f"SELECT customer_id, {', '.join(ATTRIBUTES)} FROM customers WHERE customer_id IN ({_marks(ids)})", ids
+    )
+    rows = dials.merge(people, on="customer_id", how="left").set_index("place").loc[places]
+    rows["slot_start"] = rows["slot_start"].dt.tz_convert(night.zone)
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def _spell_order(asked: Address) -> str:
+    """Rows lie in the order of slot and rank, which also decides between equals."""
     direction = "DESC" if asked.is_descending else "ASC"
-    if asked.sort == "slot_start":
-        return f"slot_start {direction}, rank"
-    return f"{asked.sort} {direction} NULLS LAST, slot_start, rank"
+    if asked.sort == "slot_start" and not asked.is_descending:
+        return "ORDER BY call_list.rowid"
+    return f"ORDER BY {asked.sort} {direction} NULLS LAST, call_list.rowid"
+
+
+def _marks(values: list[Any]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _read_percent(name: str, value: str) -> float:

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from app import customer, heatmaps, measures, model_nights, progress, today
+from app import customer, downloads, heatmaps, measures, model_nights, progress, staffing, today
 from app.api import build_api
 from app.doors import Doors, add_doors
 from app.metrics import MeasuredRequests, Metrics
@@ -32,9 +32,7 @@ def build_site(nights: Nights, settings: Settings, doors: Doors | None = None) -
     site.state.nights, site.state.settings, site.state.metrics = nights, settings, Metrics()
     site.add_api_route("/static/palette.css", _give_palette, include_in_schema=False)
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
-    site.include_router(today.router)
-    site.include_router(customer.router)
-    for view in (heatmaps, measures, model_nights, progress):
+    for view in (today, downloads, customer, staffing, heatmaps, measures, model_nights, progress):
         site.include_router(view.router)
     site.add_exception_handler(NoNightError, _tell_no_night)
     site.add_exception_handler(HTTPException, _tell_refusal)

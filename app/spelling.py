@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from configs.settings import WEEKDAYS
@@ -54,8 +55,8 @@ def spell_weekday(weekday: int, language: str) -> str:
 def spell_attribute(name: str, value: Any, language: str) -> str:
     """Spell what is known of a customer; "–" where nothing is.
 
-    >>> [spell_attribute("region", "Tokyo", "ja"), spell_attribute("age", 41.0, "en"), spell_attribute("age", None, "en")]
-    ['東京', '41', '–']
+    >>> spell_attribute("region", "Tokyo", "ja"), spell_attribute("age", 41.0, "en"), spell_attribute("age", None, "en")
+    ('東京', '41', '–')
     """
     if value is None or pd.isna(value):
         return "–"
@@ -65,4 +66,4 @@ def spell_attribute(name: str, value: Any, language: str) -> str:
         return _GENDERS_JA.get(str(value), str(value))
     if isinstance(value, pd.Timestamp):
         return spell_instant(value, language)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
