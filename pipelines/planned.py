@@ -9,8 +9,10 @@ import pandas as pd
 
 from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
+from models.contact.trust import Trust
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
+from models.planning.believing import believe, believe_chances, find_usual
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
@@ -79,19 +81,23 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         intake.decisions,
         seed_lots(order),
     )
-    told, chances = explain(order, intake, scorer, made), pack_chances(demand.p_first)
+    trust = model.model.trust
+    made = believe(made, demand, eligibility, trust)
+    told, chances = explain(order, intake, scorer, made), pack_chances(demand.p_first, trust)
     return Planned(scorer, eligibility, made, given, obeyed, advice, told, chances)
 
 
-def pack_chances(p_first: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """Probabilities as whole ten-thousandths, in half the memory; 65535 where ``p_first`` is negative: not lawful.
+def pack_chances(p_first: npt.NDArray[np.float32], trust: Trust) -> npt.NDArray[np.uint16]:
+    """Believable probabilities as whole ten-thousandths, in half the memory; 65535 where no dial is lawful.
 
-    >>> pack_chances(np.array([[0.1234, -1.0]], dtype="float32")).tolist()
+    >>> pack_chances(np.array([[0.1234, -1.0]], dtype="float32"), Trust(1.0, 1.0)).tolist()
     [[1234, 65535]]
     """
     packed = np.empty(p_first.shape, dtype=np.uint16)
+    usual = find_usual(p_first)
+    everyone = float(np.nanmean(usual)) if np.isfinite(usual).any() else 0.0
     for begin in range(0, len(p_first), _BLOCK):
-        block = p_first[begin : begin + _BLOCK]
+        block = believe_chances(p_first[begin : begin + _BLOCK], usual[begin : begin + _BLOCK], everyone, trust)
         packed[begin : begin + _BLOCK] = np.where(block < 0, NOT_LAWFUL, np.rint(block * PER_UNIT))
     return packed
 

@@ -16,6 +16,7 @@ from configs.errors import NoCapacityError, UsageError
 from configs.settings import Settings
 from features.slots import build_slots
 from models.contact.scorer import Scorer
+from models.planning.believing import believe
 from models.planning.capacity import build_capacity
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
@@ -140,6 +141,8 @@ def place_rest(
     later = settings.model_copy(update={"planning": settings.planning.model_copy(update={"min_attempts": 0})})
     demand, lots = weigh_today(demand, gains), seed_lots(order, now.hour * 60 + now.minute)
     made = build_call_plan(scorer, eligibility, intake.slots, places, tables, later, packs, demand, decided, lots)
+    if isinstance(scorer, Scorer):  # the plan's own numbers are believable already
+        made = believe(made, demand, eligibility, scorer.model.trust)
     later_rows = np.flatnonzero(ids.isin(morning.later["customer_id"]).to_numpy())
     why = say_why_not_today(made.unplanned, list_dialled(order, intake), later_rows)
     return eligibility, replace(made, unplanned=why)

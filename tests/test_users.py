@@ -291,6 +291,11 @@ def test_a_program_needs_no_password(home: Path) -> None:
     assert check_password(users, "dialler", "", CHEAP) is None
 
 
+@pytest.mark.parametrize("command", ["add", "password", "token", "list", "remove"])
+def test_each_command_shows_an_example(command: str) -> None:
+    assert f"Example: kakedoki user {command}" in " ".join(call(command, "--help").output.split())
+
+
 def test_passwords_are_no_arguments() -> None:
     assert call("add", "sato", PASSWORD).exit_code == 2
     assert "--password" not in call("add", "--help").output

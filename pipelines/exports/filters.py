@@ -37,7 +37,7 @@ def _read_weekday(day: Any) -> Any:
 
 def _read_texts(texts: Any) -> Any:
     """One text is a tuple of one; blanks, which empty fields of a form send, are nothing."""
-    given = (texts,) if isinstance(texts, str) else texts
+    given = () if texts is None else (texts,) if isinstance(texts, str) else texts
     return tuple(text for text in given if text != "") if isinstance(given, list | tuple) else given
 
 
@@ -104,11 +104,6 @@ class ListFilter(BaseModel):
     def _blank_is_nothing(cls, value: Any) -> Any:
         """Empty fields of a form limit nothing."""
         return None if isinstance(value, str) and value.strip() == "" else value
-
-    @field_validator("region", "gender", mode="before")
-    @classmethod
-    def _nothing_is_no_text(cls, value: Any) -> Any:
-        return () if value is None else value
 
     @field_validator("slot_start", "slot_from", "slot_to")
     @classmethod

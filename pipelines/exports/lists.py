@@ -119,7 +119,7 @@ def export_list(
     with connection.cursor() as cursor:
         sql, values = select_list(cursor, chosen)
         shaped = None if preset is None else DialerRows(preset, list_columns(cursor), book)
-        reader = cast(pa.RecordBatchReader, cursor.execute(sql, values).to_arrow_reader(_BATCH))
+        reader = cast(pa.RecordBatchReader, cursor.sql(sql, params=values).to_arrow_reader(_BATCH))
         if format == "parquet" and shaped is None:
             n_rows, told = _write_parquet(reader, target), []
         else:
