@@ -103,7 +103,7 @@ def find_excluded_reason(night: OpenNight, customer_id: str) -> str | None:
 
 
 def list_chances(night: OpenNight, customer_id: str) -> list[Row]:
-    """Chance of a contact by a first dial in every slot, None where no call is lawful; empty where the run kept none."""
+    """Chance of a contact by a first dial in every slot, None where no call is lawful; empty without chances."""
     found = night.ask("SELECT p FROM chances WHERE customer_id = ? LIMIT 1", [customer_id])
     if found.empty:
         return []
