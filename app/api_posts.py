@@ -95,7 +95,7 @@ class Attempt(BaseModel):
     model_config = example(**_ATTEMPT)
 
     attempt_id: Id = Field(description="the same as in the centre's log, so that no dial counts twice")
-    customer_id: Id = Field(description="whom, as in the list")
+    customer_id: str = Field(min_length=1, max_length=500, description="whom, as in the list")
     attempted_at: Instant = Field(description="when the dial began; without an offset it is the centre's time")
     outcome: Outcome
     ring_seconds: Seconds | None = None

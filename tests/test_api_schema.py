@@ -10,6 +10,7 @@ import schemathesis
 from argon2 import PasswordHasher
 from conftest import FinishedNight
 from hypothesis import strategies as st
+from schemathesis.python import asgi
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.formats import register_string_format, unregister_string_format
 from test_api import HALF_PAST_TEN
@@ -42,7 +43,7 @@ def described(
     add_user(users, "dialler", "analyst", None, at, PasswordHasher(1, 8, 1))
     HEADERS["Authorization"] = f"Bearer {issue_token(users, 'dialler', at)}"
     settings = Settings()
-    doors = replace(read_doors(var, settings.app, "127.0.0.1"), clock=HALF_PAST_TEN.timestamp)
+    doors = replace(read_doors(var, settings.app, "127.0.0.1"), clock=HALF_PAST_TEN.timestamp, hosts=(asgi.HOST,))
     site = build_site(Nights(var, Path(small_night.out)), settings, doors)
     times = st.datetimes(datetime(2026, 11, 1), datetime(2026, 11, 10))  # noqa: DTZ001 - the offset follows
     register_string_format("date-time", times.map(lambda at: f"{at.isoformat(timespec='seconds')}+09:00"))
