@@ -151,13 +151,14 @@ def _name_of(user: Identity | None) -> str:
 
 
 def _is_program(request: Request, user: Identity | None) -> bool:
-    """Say whether a program of this machine speaks JSON through the open door.
+    """Say whether a program of this machine speaks JSON to the interface through the open door.
 
     No browser sends a request from another site so: it adds Origin, and asks first before it sends JSON (CORS).
     """
     return (
         user is not None
         and user.way == "open"
+        and request.url.path.startswith("/api/")
         and request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
         and not any(name in request.headers for name in ("origin", "referer", "cookie", "sec-fetch-site"))
     )

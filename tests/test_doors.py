@@ -497,6 +497,7 @@ def test_a_damaged_users_file_lets_nobody_in(build: Callable[..., House]) -> Non
 def test_a_program_of_this_machine_may_post_json_and_a_browser_may_not(build: Callable[..., House]) -> None:
     program = build(open_on_loopback=True).enter(HERE)
     assert program.post("/api/v1/outcomes", json=["a"]).json() == "local: 1"
+    assert program.post("/export", json={}).status_code == 403
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "none"}, {"Content-Type": "text/plain"}):
         assert program.post("/api/v1/outcomes", content=b'["a"]', headers=headers).status_code == 403
 
