@@ -17,7 +17,7 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly preview replan tune compare rollback schedule prefect mlflow test coverage lint type check bench bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
+.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export schedule prefect mlflow test coverage lint type check bench bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ compare: $(READY) ## show the models of SOURCE side by side, and the nights (NIG
 rollback: $(READY) ## make the champion before the present one of SOURCE champion again, or version TO
 	$(call need,SOURCE)
 	$(BIN)/kakedoki rollback --source "$(SOURCE)" $(if $(TO),--to $(TO)) $(config)
+
+export: $(READY) ## write the chosen rows of a run's list (PLAN, FILTER, PRESET, SOURCE) to OUT
+	$(call need,OUT)
+	$(BIN)/kakedoki export --out "$(OUT)" $(if $(PLAN),--plan "$(PLAN)") $(if $(FILTER),--filter "$(FILTER)") $(if $(PRESET),--preset "$(PRESET)") $(if $(SOURCE),--source "$(SOURCE)") $(config)
 
 schedule: $(READY) ## run the night on SOURCE into OUT every night (CRON)
 	$(call need,SOURCE OUT)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from configs.settings import Role
+from pipelines.cli import Config
 from pipelines.cli import app as kakedoki
 from pipelines.cli import main as run
 from pipelines.failures import end_with_exit_code
@@ -27,6 +28,24 @@ Name = Annotated[str, typer.Argument(help="Lower-case letters, digits and . _ @ 
 def main() -> None:
     """Run the command line, the page's commands included."""
     run()
+
+
+@kakedoki.command()
+def serve(
+    plan: Annotated[Path | None, typer.Option(help="Show this run's folder.", show_default="the newest night")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only with users.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    config: Config = None,
+) -> None:
+    """Serve the analysts' page and the interface for dialers, until Ctrl-C.
+
+    Example: kakedoki serve --port 8000
+    """
+    with _running("serve") as var:
+        from app.serving import serve_site
+        from configs.settings import read_settings
+
+        serve_site(var, read_settings(*config or ()), host, port, plan, lambda told: typer.echo(told, err=True))
 
 
 @user.command("add")

@@ -158,6 +158,24 @@ class GainSettings(_Frozen):
     n_past_draws: int = Field(10, ge=1, description="simulations of the historical way of calling")
 
 
+class TargetSettings(_Frozen):
+    """What the page sets measures against; a measure without a target is shown without a gap.
+
+    Handling times, occupancy and abandonment are to stay at or below their target, the others at or above.
+    """
+
+    connect_rate: float | None = Field(None, ge=0, le=1)
+    keyman_contact_rate: float | None = Field(None, ge=0, le=1)
+    conversion_rate: float | None = Field(None, ge=0, le=1, description="conversions per keyman contact")
+    aht_contacted_seconds: float | None = Field(None, ge=0)
+    aht_other_seconds: float | None = Field(None, ge=0)
+    att_seconds: float | None = Field(None, ge=0)
+    acw_seconds: float | None = Field(None, ge=0)
+    cph: float | None = Field(None, ge=0, description="attempts per agent-hour")
+    occupancy: float | None = Field(None, ge=0, le=1)
+    abandonment_rate: float | None = Field(None, ge=0, le=1)
+
+
 class MlflowSettings(_Frozen):
     """Where models are kept; without ``tracking_uri`` a local server on loopback if up, else SQLite under ``var/``."""
 
@@ -219,6 +237,7 @@ class Settings(_Frozen):
     gains: GainSettings = GainSettings()
     mlflow: MlflowSettings = MlflowSettings()
     app: PageSettings = PageSettings()
+    targets: TargetSettings = TargetSettings()
 
     @field_validator("timezone")
     @classmethod

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from configs.settings import Settings
@@ -10,6 +12,28 @@ from features.contracts import CheckReport, Tables
 from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
 from models.planning.advice import StaffingAdvice
+
+
+@dataclass(frozen=True)
+class Chances:
+    """What a first dial to whoever may be called would be worth in every slot, called then or not.
+
+    Attributes
+    ----------
+    customer_rows : (m,) int
+        Rows of ``Tables.customers``, rising.
+    p : (m, n_slots) uint16
+        p_keyman × 10,000; 65535 where no call is lawful.
+    prices : (n_slots,) float
+        Value of one more place.
+    places : (n_slots,) int
+        Places that the plan obeyed.
+    """
+
+    customer_rows: npt.NDArray[np.int64]
+    p: npt.NDArray[np.uint16]
+    prices: npt.NDArray[np.float64]
+    places: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,8 @@ class Night:
         What the recommended places are worth beside those given, and the roster behind them.
     drift
         What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
+    chances
+        Everybody's week as the plan weighed it, for the page; None leaves it out.
     """
 
     run_id: str
@@ -70,6 +96,7 @@ class Night:
     drift: Drift | None = None
     challenger: str | None = None
     verdict: str = ""
+    chances: Chances | None = None
 
     @property
     def is_fitted_tonight(self) -> bool:

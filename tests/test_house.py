@@ -30,6 +30,7 @@ MAKE_TARGETS = [
     "replan",
     "tune",
     "compare",
+    "export",
     "rollback",
     "mlflow",
     "prefect",

@@ -37,7 +37,7 @@ def _read_weekday(day: Any) -> Any:
 
 def _read_texts(texts: Any) -> Any:
     """One text is a tuple of one; blanks, which empty fields of a form send, are nothing."""
-    given = (texts,) if isinstance(texts, str) else texts
+    given = () if texts is None else (texts,) if isinstance(texts, str) else texts
     return tuple(text for text in given if text != "") if isinstance(given, list | tuple) else given
 
 
@@ -105,11 +105,6 @@ class ListFilter(BaseModel):
         """Empty fields of a form limit nothing."""
         return None if isinstance(value, str) and value.strip() == "" else value
 
-    @field_validator("region", "gender", mode="before")
-    @classmethod
-    def _nothing_is_no_text(cls, value: Any) -> Any:
-        return () if value is None else value
-
     @field_validator("slot_start", "slot_from", "slot_to")
     @classmethod
     def _in_our_time(cls, time: datetime | None) -> datetime | None:
@@ -125,9 +120,9 @@ class ListFilter(BaseModel):
 
     @classmethod
     def parse(cls, text: str) -> "ListFilter":
-        """Read conditions such as ``weekday=Tue age>=40``, separated by blanks; all of them must hold.
+        r"""Read conditions such as ``weekday=Tue age>=40``, separated by blanks; all of them must hold.
 
-        Values with blanks stand in quotes. Commas separate several regions or genders; ``\\,`` is a comma of a name.
+        Values with blanks stand in quotes. Commas separate several regions or genders; ``\,`` is a comma of a name.
 
         Raises
         ------
@@ -273,7 +268,7 @@ def _read_value(key: str, value: str) -> Any:
 
 def _spell_value(key: str, value: Any) -> str:
     if key == "weekday":
-        return WEEKDAYS[value]
+        return str(WEEKDAYS[value])
     if key == "firm":
         return "yes" if value else "no"
     if isinstance(value, datetime):

@@ -15,14 +15,14 @@ from pipelines.exports.tables import EXCLUDED_COLUMNS, SHIFTS_COLUMNS, STAFFING_
 _VIEWED = ("attempts", "chances")
 _CALENDAR = "CAST(isodow(slot_start) - 1 AS INTEGER) AS weekday, CAST(hour(slot_start) AS INTEGER) AS hour"
 _INSTANT = pa.timestamp("us", tz="UTC")
-_CSV = {
+_CSV: dict[str, dict[str, pa.DataType]] = {
     "excluded": dict.fromkeys(EXCLUDED_COLUMNS, pa.string()),
     "staffing": dict(
         zip(STAFFING_COLUMNS, (_INSTANT, *[pa.int64()] * 2, *[pa.float64()] * 3, pa.string()), strict=True)
     ),
     "shifts": dict(zip(SHIFTS_COLUMNS, (pa.date32(), pa.string(), pa.int64(), *[pa.string()] * 3), strict=True)),
 }
-_EMPTY = {
+_EMPTY: dict[str, dict[str, pa.DataType]] = {
     "customers": {"customer_id": pa.string(), "age": pa.float32(), "gender": pa.string(), "region": pa.string()},
     "attempts": {"attempt_id": pa.string(), "customer_id": pa.string(), "attempted_at": _INSTANT},
     "chances": {"customer_id": pa.string(), "p": pa.list_(pa.uint16())},

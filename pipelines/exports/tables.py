@@ -164,11 +164,16 @@ def _as_cells(column: pd.Series) -> pd.Series:
     if pd.api.types.is_float_dtype(column) and column.name != "value":
         return column.map("{:.6f}".format, na_action="ignore")
     if pd.api.types.is_string_dtype(column) or column.dtype == "object":
-        return _defuse(column)
+        return defuse(column)
     return column
 
 
-def _defuse(column: pd.Series) -> pd.Series:
+def defuse(column: pd.Series) -> pd.Series:
+    """Put a ``'`` before every text that a spreadsheet would run as a formula.
+
+    >>> defuse(pd.Series(["=1+1", "C7", None])).tolist()
+    ["'=1+1", 'C7', nan]
+    """
     risky = column.astype("str").str.startswith(FORMULA_STARTS).fillna(False).astype(bool)
     return column.mask(risky, "'" + column.astype("str")) if risky.any() else column
 
