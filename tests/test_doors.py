@@ -272,7 +272,8 @@ def test_programs_hear_401_as_json_and_htmx_as_a_way_to_sign_in(house: House) ->
     stranger = house.enter()
     told = stranger.post("/api/v1/outcomes", json=[])
     assert (told.status_code, told.headers["www-authenticate"]) == (401, "Bearer")
-    assert told.json() == {"detail": "Please sign in first."}
+    assert told.json()["error"] == "Please sign in first."
+    assert "kakedoki user token" in told.json()["remedy"]
     part = stranger.get("/", headers={"HX-Request": "true"})
     assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login")
 
@@ -429,7 +430,7 @@ def test_a_token_needs_no_form_token_until_it_is_revoked(house: House) -> None:
     revoke_tokens(house.doors.users_file, "sato")
     refused = program.post("/api/v1/outcomes", json=["a"], headers=sent)
     assert refused.status_code == 401
-    assert "revoked" in refused.json()["detail"]
+    assert "revoked" in refused.json()["error"]
 
 
 @pytest.mark.parametrize("header", ["Bearer ", "Bearer kd_x", "Basic c2F0bzp4", "kd_x", "Bearer \xff", "Bearer None"])
