@@ -50,7 +50,7 @@ def listed(small_night: FinishedNight) -> pd.DataFrame:
 
 
 FILTERS: dict[str, tuple[dict[str, str], Callable[[pd.DataFrame], pd.Series]]] = {
-    "hour": ({"weekday": "0", "hour": "18"}, lambda d: (d.slot_start.dt.weekday == 0) & (d.slot_start.dt.hour == 18)),
+    "hour": ({"weekday": "0", "hour": "18"}, lambda d: (d.slot_start.dt.day_of_week == 0) & (d.slot_start.dt.hour == 18)),
     "slot": ({"slot_start": "2026-11-03T14:00:00+09:00"}, lambda d: d.slot_start == pd.Timestamp("2026-11-03 05:00Z")),
     "people": (
         {"region": "Tokyo", "gender": "female", "age_from": "40"},
