@@ -209,7 +209,8 @@ def _read_rows(night: OpenNight, places: list[int], language: str) -> list[dict[
         return []
     told = "reason_ja" if language == "ja" else "reason"
     dials = night.ask(
-        f"SELECT {', '.join(_LISTED)}, {told} AS reason, rowid AS place FROM call_list WHERE rowid IN ({_marks(places)})",
+        f"SELECT {', '.join(_LISTED)}, {told} AS reason, rowid AS place FROM call_list "
+        f"WHERE rowid IN ({_marks(places)})",
         places,
     )
     ids = dials["customer_id"].unique().tolist()
