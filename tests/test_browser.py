@@ -147,6 +147,9 @@ def test_the_path_of_a_morning(
     assert taken["customer_id"].tolist() == wanted["customer_id"].tolist()
     assert taken["p_keyman"].to_numpy() == pytest.approx(wanted["p_keyman"].to_numpy(), abs=1e-6)
 
+    answer = page.request.get(f"{address}/api/v1/call-list?{urlencode(choices | {'age_from': str(oldest)})}")
+    assert [row["customer_id"] for row in answer.json()["rows"]] == taken["customer_id"].tolist()
+
     bookmark = page.url
     page.get_by_role("link", name=wanted["customer_id"].iloc[0]).click()
     assert page.get_by_role("heading", name=words["why"]).is_visible()

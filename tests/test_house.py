@@ -35,6 +35,7 @@ MAKE_TARGETS = [
     "mlflow",
     "prefect",
     "schedule",
+    "screenshots",
     "docs",
     "clean",
     "sample",
