@@ -31,8 +31,8 @@ class Planned:
 
     Attributes
     ----------
-    dials_given, dials_obeyed : (n_slots,) int
-        Places of each slot: given, and those that the plan obeys.
+    places_given, places_obeyed : (n_slots,) int
+        Places of each slot, dials or agent-seconds: given, and those that the plan obeys.
     advice
         Places recommended, the roster behind them if there are shifts, and what they are worth.
     reasons
@@ -42,8 +42,8 @@ class Planned:
     scorer: Scorer
     eligibility: Eligibility
     plan: CallPlan
-    dials_given: np.ndarray
-    dials_obeyed: np.ndarray
+    places_given: np.ndarray
+    places_obeyed: np.ndarray
     advice: StaffingAdvice
     reasons: pd.DataFrame
 
@@ -56,9 +56,9 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
     eligibility = apply_blocks(eligibility, intake.decisions.blocks)
     scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
-    given = intake.capacity["dials"].to_numpy()
-    demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings)
-    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings)
+    given, effort = intake.capacity["places"].to_numpy(), intake.effort
+    demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings, effort)
+    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings, effort)
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = advice.places if is_reshaped else given
     made = build_call_plan(
@@ -72,6 +72,7 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         None if is_reshaped else demand,
         intake.decisions,
         seed_lots(order),
+        effort,
     )
     return Planned(scorer, eligibility, made, given, obeyed, advice, explain(order, intake, scorer, made))
 
@@ -86,7 +87,9 @@ def staff(order: Order, intake: Intake, planned: Planned) -> pd.DataFrame:
     """Recommend seats per slot, with their price and a hint."""
     advice, made = planned.advice, planned.plan
     away = advice.roster.away if advice.roster is not None and advice.is_adopted else None
-    return build_staffing(intake.slots, planned.dials_given, advice.places, made.prices, made, order.settings, away)
+    return build_staffing(
+        intake.slots, planned.places_given, advice.places, made.prices, made, order.settings, away, intake.effort
+    )
 
 
 @stage("gains", tell=lambda gains: _tell_gains(gains))
@@ -101,12 +104,13 @@ def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -
         model.model.trust,
         planned.eligibility,
         intake.slots,
-        planned.dials_given,
-        planned.dials_obeyed,
+        planned.places_given,
+        planned.places_obeyed,
         intake.tables,
         settings,
         read_rule_packs(settings.rule_packs),
         np.random.default_rng(settings.seed),
+        intake.effort,
     )
 
 

@@ -20,6 +20,7 @@ from features.slots import add_slot_features
 from models.contact.encoding import build_encoding
 from models.contact.trust import Trust
 from models.planning.eligibility import Eligibility, take_eligible
+from models.planning.handling import Effort, count_in_dials
 from models.planning.rules import RulePack
 from models.planning.schedule import Scorer, build_call_plan, score_dials
 
@@ -33,7 +34,7 @@ _SOME = 1e-9  # weight of a customer whose segment was never dialled in the slot
 
 @dataclass(frozen=True)
 class _Ground:
-    """Where all ways of calling are compared: the same customers, slots and places."""
+    """Where all ways of calling are compared: the same customers, slots and places; ``usual`` are those in dials."""
 
     eligibility: Eligibility
     shares: np.ndarray
@@ -41,6 +42,8 @@ class _Ground:
     day: np.ndarray
     given: np.ndarray
     obeyed: np.ndarray
+    usual: np.ndarray
+    effort: Effort
 
 
 def measure_gains(
@@ -54,6 +57,7 @@ def measure_gains(
     settings: Settings,
     packs: Sequence[RulePack],
     rng: np.random.Generator,
+    effort: Effort | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure the gains of the plan that the scorer's model makes.
 
@@ -69,6 +73,9 @@ def measure_gains(
         Places given, and places that the plan obeys (the same unless seats are moved).
     rng
         Draws the sample, the past way and the resamples.
+    effort
+        How places are counted, by default in dials. The past way makes as many dials in a slot's agent-seconds as is
+        usual in the log.
 
     Returns
     -------
@@ -77,7 +84,8 @@ def measure_gains(
         per dial made, 90 % intervals over customers and over the trust; total is the product of the three. All are
         None where nothing can be planned.
     """
-    ground = _prepare(eligibility, slots, given, obeyed, tables, settings, rng)
+    effort = effort or count_in_dials(settings)
+    ground = _prepare(eligibility, slots, given, obeyed, tables, settings, rng, effort)
     ways = _draw_ways(ground, scorer, slots, tables, settings, packs, rng)
     if len(ways["plan"].usual) == 0 or len(ways["past"].usual) == 0:
         return {part: dict.fromkeys(("ratio", "low", "high")) | {"basis": "model"} for part in PARTS_OF_GAIN}
@@ -109,6 +117,7 @@ def _prepare(
     tables: Tables,
     settings: Settings,
     rng: np.random.Generator,
+    effort: Effort,
 ) -> _Ground:
     n_eligible = len(eligibility.eligible_rows)
     chosen = np.arange(n_eligible)
@@ -126,6 +135,8 @@ def _prepare(
         day=pd.DatetimeIndex(slots["slot_start"]).tz_localize(None).to_numpy("datetime64[D]").astype("int64"),
         given=scale_places(given, share),
         obeyed=scale_places(obeyed, share),
+        usual=scale_places(effort.count_usual_dials(given), share),
+        effort=effort,
     )
 
 
@@ -240,7 +251,10 @@ def _draw_ways(
     lay_out = _Layout(scorer, eligibility)
 
     def plan(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        dials = build_call_plan(scorer, eligibility, slots, places, tables, settings, packs).dials
+        made = build_call_plan(
+            scorer, eligibility, slots, places, tables, settings, packs, effort=ground.effort
+        )
+        dials = made.dials
         return np.searchsorted(eligibility.eligible_rows, dials["customer_row"].to_numpy()), dials[
             "slot_row"
         ].to_numpy()
@@ -258,7 +272,7 @@ def _draw_ways(
         "plan": planned,
         "reshaped": lay_out([plan(ground.obeyed)]) if is_moved else planned,
         "same customers": lay_out(past(same_places, same_dials)),
-        "past": lay_out(past(ground.given, eligibility.attempts_left)),
+        "past": lay_out(past(ground.usual, eligibility.attempts_left)),
     }
 
 

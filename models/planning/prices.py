@@ -14,6 +14,7 @@ from models.planning.sequences import (
     build_single_demand,
     sum_best_values,
     sum_soft_values,
+    take_customers,
     threads_for,
 )
 
@@ -31,7 +32,7 @@ class SlotPrices:
     Attributes
     ----------
     prices : float64 array of shape (n_slots,)
-        Expected value that one more place would bring, at least 0.
+        Expected value that one more place (a dial, or an agent-second) would bring, at least 0.
     upper_bound : float
         Unsmoothed dual at these prices: no plan is worth more.
     n_iterations : int
@@ -105,6 +106,13 @@ def refine_prices(demand: Demand, capacity: IntArray, priced: SlotPrices) -> Slo
     return SlotPrices(prices, min(bound, priced.upper_bound), priced.n_iterations + n)
 
 
+def mean_load(demand: Demand) -> float:
+    """Mean over customers of the places that a first dial takes where it takes most: the unit of prices; at least 1."""
+    if len(demand.extra) == 0 or demand.p_first.size == 0:
+        return 1.0
+    return max(1.0, float((demand.base + demand.extra * np.maximum(demand.p_first.max(axis=1), 0)).mean()))
+
+
 def mean_best(demand: Demand) -> float:
     """Mean over customers of what their best first dial is worth; 0 without customers or slots."""
     if demand.p_first.size == 0:
@@ -118,19 +126,21 @@ def _plan_steps(demand: Demand) -> list[tuple[Demand, tuple[float, ...]]]:
     if n < 2 * SAMPLE:
         return [(demand, SMOOTHING + FINER if n <= FEW else SMOOTHING)]
     every = np.arange(0, n, n // SAMPLE)
-    sample = Demand(demand.p_first[every], demand.weight[every], demand.most_dials[every], demand.day_start)
-    return [(sample, SMOOTHING), (demand, SMOOTHING[-1:])]
+    return [(take_customers(demand, every), SMOOTHING), (demand, SMOOTHING[-1:])]
 
 
 def _descend(demand: Demand, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
-    scale = max(float(capacity.sum()), 1.0) * max(tau, 1e-12)
+    unit = tau / mean_load(demand)  # prices are measured by what smoothing blurs
+    scale = max(float(capacity.sum()), 1.0) * max(unit, 1e-12)
 
     def dual(at: FloatArray) -> tuple[float, FloatArray]:
-        value, use = sum_soft_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, at, tau)
-        return (float(capacity @ at) + value) / scale, (capacity - use) / scale * tau
+        value, use = sum_soft_values(
+            demand.p_first, demand.weight, demand.most_dials, demand.day_start, at, tau, demand.base, demand.extra
+        )
+        return (float(capacity @ at) + value) / scale, (capacity - use) / scale * unit
 
     with threads_for(demand):
-        return _minimise(lambda at: dual(at * tau), prices / tau, tau)
+        return _minimise(lambda at: dual(at * unit), prices / unit, unit)
 
 
 def _minimise(
@@ -153,5 +163,7 @@ def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float
     1.0
     """
     with threads_for(demand):
-        best = sum_best_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+        best = sum_best_values(
+            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, demand.base, demand.extra
+        )
     return float(capacity @ prices) + float(best)
