@@ -67,6 +67,9 @@ class PlanningSettings(_Frozen):
     max_attempts: int = Field(10, ge=1, description="attempt cap per listing; the stricter of this and the packs wins")
     min_attempts: int = Field(0, ge=0, description="attempts that everybody gets before others are dialled again")
     explore_share: float = Field(0.0, ge=0, le=1, description="share of the run date's places that go to drawn pairs")
+    control_share: float = Field(
+        0.0, ge=0, lt=1, description="share of customers called the past way on the run date, to measure gains by"
+    )
     dials_per_agent_hour: float = Field(
         12.0, gt=0, description="used where capacity is in dials, or the log does not tell how long dials take"
     )

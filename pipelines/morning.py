@@ -80,7 +80,7 @@ def read_morning(folder: Path) -> Morning:
         settings = Settings.model_validate(record["settings"])
         is_fixed = record["staffing_mode"] == "fixed"
         slot_start = pd.to_datetime(staffing["slot_start"], utc=True).dt.tz_convert(settings.timezone).dt.as_unit("us")
-        effort = _read_effort(record, settings)
+        effort = read_effort(record, settings)
         dials = staffing["dials_given" if is_fixed else "dials_recommended"].astype("int64")
         places = dials
         if effort.times is not None:  # of the seats recommended, which alone are asked for here
@@ -106,7 +106,7 @@ def read_morning(folder: Path) -> Morning:
         raise UsageError(f"--plan {folder}: cannot be read ({error}): run the night again") from error
 
 
-def _read_effort(record: dict[str, Any], settings: Settings) -> Effort:
+def read_effort(record: dict[str, Any], settings: Settings) -> Effort:
     """How the plan counted places; folders of before handle times counted dials."""
     times = record.get("handle_times")
     if times is None:

@@ -10,6 +10,7 @@ from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
+from models.planning.control import CONTROL
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
@@ -22,7 +23,10 @@ from pipelines.order import Order
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
-DRAWN_BY_LOT = ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選")
+NOT_THE_PLANS = {
+    EXPLORE: ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選"),
+    CONTROL: ("called as in the past, to compare", "比較のため従来どおりに架電"),
+}
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.
     firm = made.dials[is_firm(order, intake, made)]
     told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
     told = told.set_axis(firm.index)
-    told.loc[(firm["arm"] == EXPLORE).to_numpy(), ["reason", "reason_ja"]] = DRAWN_BY_LOT
+    for arm, words in NOT_THE_PLANS.items():
+        told.loc[(firm["arm"] == arm).to_numpy(), ["reason", "reason_ja"]] = words
     return told
 
 

@@ -101,7 +101,9 @@ def advise_staffing(
     after = before if np.array_equal(places, given) else judge_places(sample, places * share)
     per_agent = effort.per_agent_hour * settings.slot_minutes / 60
     is_free = bounds.least < bounds.most
-    short = _find_short(np.where(is_free & (given > 0), settings.staffing.min_agents - places / per_agent, 0), slot_starts)
+    short = _find_short(
+        np.where(is_free & (given > 0), settings.staffing.min_agents - places / per_agent, 0), slot_starts
+    )
     return StaffingAdvice(places, before, after, len(sample.p_first), None, False, short, tuple(_tell_short(short)))
 
 

@@ -52,9 +52,7 @@ class Ground:
     def lay_board(self) -> Board:
         """Lay a board with what is given on it."""
         eligible = self.eligibility
-        board = lay_board(
-            self.places, self.demand, eligible.phone_group, eligible.attempts_left, eligible.limits
-        )
+        board = lay_board(self.places, self.demand, eligible.phone_group, eligible.attempts_left, eligible.limits)
         place_fixed(board, self.given.rows, self.given.slots, np.zeros(len(self.given.rows), dtype=np.bool_))
         return board
 

@@ -202,9 +202,7 @@ def place_fixed(board: Board, customers: IntArray, slots: IntArray, placed: Any)
 
 
 @compiled_parallel
-def find_regrets(
-    p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, base: Any, extra: Any
-) -> Any:
+def find_regrets(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, base: Any, extra: Any) -> Any:
     """What each customer loses when the slots of its best sequence are all gone; -1 without a sequence."""
     n = p_first.shape[0]
     regrets = np.full(n, -1.0)
@@ -281,7 +279,7 @@ def demand_after(board: Board, demand: Demand) -> Demand:
     for row, slot in placed:
         p_first[row, : demand.day_start[board.day_of_slot[slot] + 1]] = -1.0
         weight[row] = np.append(weight[row, 1:], np.float32(0))
-        most_dials[row] -= 1
+        most_dials[row] = max(most_dials[row] - 1, 0)
     return replace(demand, p_first=p_first, weight=weight, most_dials=most_dials)
 
 

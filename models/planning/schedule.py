@@ -12,6 +12,7 @@ from configs.settings import Settings
 from features.contracts import Tables
 from features.outcomes import CONTACT, WRONG_NUMBER
 from models.planning.arms import PLAN, Given, Ground, add_arms, draw_arms, replay
+from models.planning.control import mark_control, set_control_apart
 from models.planning.decisions import Decisions, list_pins, tell_unkept
 from models.planning.eligibility import Eligibility
 from models.planning.handling import Effort
@@ -58,7 +59,8 @@ class CallPlan:
     dials : DataFrame
         customer_row · slot_row · rank (1 = first in its slot) · p_keyman (given that the earlier rows of this customer
         failed) · attempt_number (of the phone's listing) · value · survival (chance that the earlier rows leave this
-        one to be dialled) · places (that it is given: 1, or agent-seconds) · allowed_because · arm (plan, explore) ·
+        one to be dialled) · places (that it is given: 1, or agent-seconds) · allowed_because · arm (plan, explore,
+        control) ·
         propensity (chance of being dialled in this slot, see ``models.planning.exploring``; 1 beyond the first day,
         which is planned again); sorted by slot_row, rank.
     prices : float64 array of shape (n_slots,)
@@ -119,7 +121,7 @@ def build_call_plan(
     decisions
         Whose pins are placed first; blocks are for ``apply_blocks``, beforehand.
     rng
-        Draws the lots of ``planning.explore_share``; without it nothing is explored.
+        Draws the lots of ``planning.explore_share`` and the control arm's dials; without it there are neither.
     effort
         Places that a dial takes; by default one. Not used with ``demand``, which knows.
 
@@ -134,7 +136,7 @@ def build_call_plan(
         demand = build_demand(scorer, eligibility, slots, places, tables, settings, effort)
     pins = (decisions or Decisions()).pins
     given = _list_given(pins, demand, eligibility, slots, tables, settings)
-    ground = Ground(demand, places, eligibility, given)
+    ground, control = set_control_apart(Ground(demand, places, eligibility, given), slots, tables, settings, rng)
     board, priced = _place_all(ground, settings)
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
@@ -148,6 +150,8 @@ def build_call_plan(
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
     if lots is not None:
         dials = add_arms(dials, ground, planned, priced.prices, lots)
+    if control is not None:
+        dials = mark_control(dials, control, len(slots))
     return CallPlan(
         dials=dials.drop(columns=["eligible_row", "n_earlier"]),
         prices=priced.prices,

@@ -77,8 +77,9 @@ class Demand:
 def take_customers(demand: Demand, rows: npt.NDArray[np.integer]) -> Demand:
     """The demand of some customers.
 
-    >>> take_customers(build_single_demand(np.eye(3, dtype="float32"), np.ones((3, 3), dtype=bool)), np.array([2])).weight
-    array([[1.]], dtype=float32)
+    >>> demand = build_single_demand(np.full((3, 1), 0.5, dtype="float32"), np.ones((3, 1), dtype=bool))
+    >>> take_customers(demand, np.array([2])).p_first.shape
+    (1, 1)
     """
     return replace(
         demand,
