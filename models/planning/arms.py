@@ -68,7 +68,7 @@ def draw_arms(ground: Ground, share: float, rng: np.random.Generator | None) -> 
     board = ground.lay_board()
     is_firm = np.arange(len(ground.places)) < ground.demand.day_start[1]
     mean, most = measure_slots(ground.demand, eligibility.lawful)
-    room = np.where(is_firm, np.floor(board.room / most), 0)
+    room = np.where(is_firm, np.floor(np.maximum(board.room, 0) / most), 0)
     is_free = board.n_planned[eligibility.phone_group] == 0
     takes_part = eligibility.lawful & is_free[:, None] & (room > 0)
     return draw_lots(takes_part, eligibility.phone_group, room, ground.places * is_firm * share / mean, rng)

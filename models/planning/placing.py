@@ -26,6 +26,8 @@ from models.planning.sequences import (
     weigh_slots,
 )
 
+ROUNDING = 1e-3  # of a place or an agent-second: chances are known to float32
+
 
 class Board(NamedTuple):
     """Places, phones and rules while dials are placed; ``room``, ``left``, ``planned`` and the counts change.
@@ -88,7 +90,7 @@ def lay_board(
         planned=np.full((n_phones, n_days), -1, dtype=np.int16),
         n_planned=np.zeros(n_phones, dtype=np.int64),
         n_own=np.zeros(len(phone), dtype=np.int64),
-        dials=np.zeros((int(capacity.sum() / demand.least_load), 2), dtype=np.int64),
+        dials=np.zeros((int((capacity + ROUNDING).sum() / demand.least_load), 2), dtype=np.int64),
         n_dials=np.zeros(1, dtype=np.int64),
         phone=np.asarray(phone, dtype=np.int64),
         p_first=demand.p_first,
@@ -144,7 +146,7 @@ def count_places(board: Board, i: int, slot: int) -> float:
 def may_dial(board: Board, i: int, slot: int) -> bool:
     """Whether one more dial to ``i`` keeps cap, day, gaps and rolling windows; its own lawfulness is known."""
     phone, zone = board.phone[i], board.zone_row[i]
-    if board.room[slot] < count_places(board, i, slot) or board.left[phone] <= 0:
+    if board.room[slot] + ROUNDING < count_places(board, i, slot) or board.left[phone] <= 0:
         return False
     for x in range(board.n_planned[phone]):
         other = board.planned[phone, x]
@@ -245,7 +247,7 @@ def place_best(
         for s in range(p_first.shape[1]):
             n_places = count_places(board, i, s)
             cost[s] = prices[s] * n_places
-            blocked = board.room[s] < n_places or (has_dials and not may_dial(board, i, s))
+            blocked = board.room[s] + ROUNDING < n_places or (has_dials and not may_dial(board, i, s))
             usable[s] = -1.0 if blocked else p_first[i, s]
         most = min(most_dials[i], board.left[board.phone[i]])
         depth = useful_depth(usable, weight[i], most, cost.min(), 0.0)
@@ -303,7 +305,7 @@ def fill_places(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], pri
     worth = np.zeros(len(lawful), dtype=np.float64)
     least = demand.least_load
     for slot in np.lexsort((np.arange(len(prices)), -prices)):
-        if board.room[slot] < least:
+        if board.room[slot] + ROUNDING < least:
             continue
         n_found = list_candidates(board, slot, demand.p_first, demand.weight, lawful, found, worth)
         best = found[:n_found][np.argsort(-worth[:n_found], kind="stable")]

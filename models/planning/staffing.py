@@ -168,7 +168,7 @@ def recommend_for_demand(
     sample, share = take_sample(demand)
     if len(sample.p_first) == 0 or start.sum() == 0 or mean_best(sample) <= 0:
         return start
-    wanted = solve_seats(sample, least * share, most * share, total * share) / share
+    wanted = _fit_total(solve_seats(sample, least * share, most * share, total * share) / share, least, total)
     moved = _round_to_total(wanted, start, most, total)
     gains = judge_places(sample, moved * share).value >= (1 + LEAST_GAIN) * judge_places(sample, start * share).value
     return moved if gains else start
@@ -235,6 +235,13 @@ def _joint_dual(
 def _share_open(above: FloatArray) -> FloatArray:
     opened: FloatArray = 0.5 * (1.0 + np.tanh(above / 2.0))
     return opened
+
+
+def _fit_total(wanted: FloatArray, least: IntArray, total: int) -> FloatArray:
+    """Lower what is wanted above the fewest where a search that stopped early wants more than the total."""
+    if np.floor(wanted + 1e-6).sum() <= total:
+        return wanted
+    return least + (wanted - least) * (total - least.sum()) / (wanted.sum() - least.sum())
 
 
 def _round_to_total(wanted: FloatArray, start: IntArray, most: IntArray, total: int) -> IntArray:
