@@ -24,6 +24,8 @@ FEW = 2_000  # customers few enough for the finest prices at once
 SAMPLE = 8_000  # customers on whom the first, coarse steps are taken
 ROUNDS = 60  # most L-BFGS-B iterations per step
 
+Places = IntArray | FloatArray  # of each slot
+
 
 @dataclass(frozen=True)
 class SlotPrices:
@@ -76,7 +78,7 @@ def solve_prices(
 
 
 def price_demand(
-    demand: Demand, capacity: IntArray, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
+    demand: Demand, capacity: Places, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
 ) -> SlotPrices:
     """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
 
@@ -96,7 +98,7 @@ def price_demand(
     return SlotPrices(prices, bound_value(demand, capacity, prices), n_iterations)
 
 
-def refine_prices(demand: Demand, capacity: IntArray, priced: SlotPrices) -> SlotPrices:
+def refine_prices(demand: Demand, capacity: Places, priced: SlotPrices) -> SlotPrices:
     """Go on with less smoothing, for a plan whose gap is not good enough yet; the better bound is kept."""
     prices, n = priced.prices, 0
     for step in FINER if mean_best(demand) > 0 else ():
@@ -153,7 +155,7 @@ def _minimise(
     return np.maximum(found.x, 0.0) * unit, int(found.nit)
 
 
-def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float:
+def bound_value(demand: Demand, capacity: Places, prices: FloatArray) -> float:
     """Unsmoothed dual at any prices >= 0: an upper bound on the value of every plan.
 
     Examples

@@ -187,7 +187,7 @@ def build_demand(
     deepest = min(len(day_start) - 1, DEEPEST, int(eligibility.attempts_left.max(initial=1)))
     most = np.minimum(eligibility.attempts_left, deepest)
     once = _demand_once(p_first, value, effort)
-    weight = once.weight
+    weight: npt.NDArray[np.floating] = once.weight
     if deepest > 1 and len(rows):
         best_slot, is_wanted = _find_first_choice(once, np.asarray(capacity, dtype=np.int64))
         fade = _measure_fade(scorer, rows, p_first, is_wanted)
@@ -224,7 +224,8 @@ def _find_first_choice(demand: Demand, capacity: IntArray) -> tuple[IntArray, np
     slots = np.arange(p_first.shape[1])
     for first in range(0, len(p_first), CHUNK):
         part = np.arange(first, min(first + CHUNK, len(p_first)))
-        cost = prices.astype(np.float32) * demand.measure_loads(part[:, None], slots).astype(np.float32)
+        loads = demand.measure_loads(part[:, None], slots).astype(np.float32)
+        cost = prices.astype(np.float32) * loads
         margin = np.where(p_first[part] >= 0, p_first[part] * demand.weight[part] - cost, -np.inf)
         best_slot[part] = margin.argmax(axis=1)
         is_wanted[part] = margin.max(axis=1) >= 0

@@ -241,7 +241,8 @@ def _fit_total(wanted: FloatArray, least: IntArray, total: int) -> FloatArray:
     """Lower what is wanted above the fewest where a search that stopped early wants more than the total."""
     if np.floor(wanted + 1e-6).sum() <= total:
         return wanted
-    return least + (wanted - least) * (total - least.sum()) / (wanted.sum() - least.sum())
+    fitted: FloatArray = least + (wanted - least) * (total - least.sum()) / (wanted.sum() - least.sum())
+    return fitted
 
 
 def _round_to_total(wanted: FloatArray, start: IntArray, most: IntArray, total: int) -> IntArray:
