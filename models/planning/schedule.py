@@ -12,8 +12,10 @@ from configs.settings import Settings
 from features.contracts import Tables
 from features.outcomes import CONTACT, WRONG_NUMBER
 from models.planning.arms import PLAN, Given, Ground, add_arms, draw_arms, replay
+from models.planning.control import mark_control, set_control_apart
 from models.planning.decisions import Decisions, list_pins, tell_unkept
 from models.planning.eligibility import Eligibility
+from models.planning.handling import Effort
 from models.planning.placing import (
     Board,
     demand_after,
@@ -25,7 +27,7 @@ from models.planning.placing import (
 )
 from models.planning.prices import SMOOTHING, SlotPrices, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
-from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
+from models.planning.sequences import Demand, FloatArray, IntArray, take_customers
 
 Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
 
@@ -57,10 +59,12 @@ class CallPlan:
     dials : DataFrame
         customer_row · slot_row · rank (1 = first in its slot) · p_keyman (given that the earlier rows of this customer
         failed) · attempt_number (of the phone's listing) · value · survival (chance that the earlier rows leave this
-        one to be dialled) · allowed_because · arm (plan, explore) · propensity (chance of being dialled in this slot,
-        see ``models.planning.exploring``; 1 beyond the first day, which is planned again); sorted by slot_row, rank.
+        one to be dialled) · places (that it is given: 1, or agent-seconds) · allowed_because · arm (plan, explore,
+        control) ·
+        propensity (chance of being dialled in this slot, see ``models.planning.exploring``; 1 beyond the first day,
+        which is planned again); sorted by slot_row, rank.
     prices : float64 array of shape (n_slots,)
-        Expected value of one more place.
+        Expected value of one more place: of a dial, or of an agent-second.
     expected_contacts : float
         Sum of survival · p_keyman.
     objective, upper_bound : float
@@ -95,6 +99,7 @@ def build_call_plan(
     demand: Demand | None = None,
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
+    effort: Effort | None = None,
 ) -> CallPlan:
     """Plan the horizon: pins, promised call-backs, then series of dials by slot prices, then every place still empty.
 
@@ -108,7 +113,7 @@ def build_call_plan(
     slots
         ``slot_start``, sorted; a slot's position is its slot_row.
     capacity : int array of shape (n_slots,)
-        Places per slot.
+        Places per slot: dials, or agent-seconds.
     packs
         The packs behind ``eligibility``, for ``allowed_because``.
     demand
@@ -116,7 +121,9 @@ def build_call_plan(
     decisions
         Whose pins are placed first; blocks are for ``apply_blocks``, beforehand.
     rng
-        Draws the lots of ``planning.explore_share``; without it nothing is explored.
+        Draws the lots of ``planning.explore_share`` and the control arm's dials; without it there are neither.
+    effort
+        Places that a dial takes; by default one. Not used with ``demand``, which knows.
 
     Returns
     -------
@@ -126,10 +133,10 @@ def build_call_plan(
     """
     places = np.asarray(capacity, dtype=np.int64)
     if demand is None:
-        demand = build_demand(scorer, eligibility, slots, places, tables, settings)
+        demand = build_demand(scorer, eligibility, slots, places, tables, settings, effort)
     pins = (decisions or Decisions()).pins
     given = _list_given(pins, demand, eligibility, slots, tables, settings)
-    ground = Ground(demand, places, eligibility, given)
+    ground, control = set_control_apart(Ground(demand, places, eligibility, given), slots, tables, settings, rng)
     board, priced = _place_all(ground, settings)
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
@@ -143,6 +150,8 @@ def build_call_plan(
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
     if lots is not None:
         dials = add_arms(dials, ground, planned, priced.prices, lots)
+    if control is not None:
+        dials = mark_control(dials, control, len(slots))
     return CallPlan(
         dials=dials.drop(columns=["eligible_row", "n_earlier"]),
         prices=priced.prices,
@@ -162,12 +171,14 @@ def build_demand(
     capacity: npt.NDArray[np.integer],
     tables: Tables,
     settings: Settings,
+    effort: Effort | None = None,
 ) -> Demand:
     """Score first dials everywhere, and later dials where a customer is worth dialling at all.
 
     A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
     the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
-    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew.
+    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew. A dial takes the places that
+    ``effort`` says of a first one, by default one.
     """
     rows = eligibility.eligible_rows
     value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
@@ -175,13 +186,25 @@ def build_demand(
     day_start = _start_of_days(slots, settings)
     deepest = min(len(day_start) - 1, DEEPEST, int(eligibility.attempts_left.max(initial=1)))
     most = np.minimum(eligibility.attempts_left, deepest)
-    weight = value[:, None]
+    once = _demand_once(p_first, value, effort)
+    weight: npt.NDArray[np.floating] = once.weight
     if deepest > 1 and len(rows):
-        best_slot, is_wanted = _find_first_choice(p_first, value, np.asarray(capacity, dtype=np.int64))
+        best_slot, is_wanted = _find_first_choice(once, np.asarray(capacity, dtype=np.int64))
         fade = _measure_fade(scorer, rows, p_first, is_wanted)
         p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
         weight = _weigh_depths(value, p_best, fade, _rate_of_stops(tables), deepest)
-    return Demand(p_first, np.ascontiguousarray(weight, dtype=np.float32), most.astype(np.int64), day_start)
+    weight = np.ascontiguousarray(weight, dtype=np.float32)
+    return replace(once, weight=weight, most_dials=most.astype(np.int64), day_start=day_start)
+
+
+def _demand_once(p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], effort: Effort | None) -> Demand:
+    """One dial per customer in the whole horizon."""
+    n, n_slots = p_first.shape
+    single = Demand(p_first, value[:, None], np.ones(n, dtype=np.int64), np.array([0, n_slots], dtype=np.int64))
+    if effort is None or effort.times is None:
+        return single
+    none, certain = effort.count_places([0.0, 1.0])
+    return replace(single, base=np.full(n, none), extra=np.full(n, certain - none))
 
 
 def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
@@ -190,19 +213,20 @@ def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
     return np.append(starts, len(local)).astype(np.int64)
 
 
-def _find_first_choice(
-    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], capacity: IntArray
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def _find_first_choice(demand: Demand, capacity: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Best slot of a single dial at coarse prices, and who is worth one."""
+    p_first = demand.p_first
     every = np.arange(0, len(p_first), max(1, len(p_first) // COARSE))
-    net = p_first[every] * value[every, None]
     places = np.floor(capacity * (len(every) / len(p_first))).astype(np.int64)
-    prices = price_demand(build_single_demand(net, p_first[every] >= 0), places, steps=SMOOTHING).prices
+    prices = price_demand(take_customers(demand, every), places, steps=SMOOTHING).prices
     best_slot = np.zeros(len(p_first), dtype=np.int64)
     is_wanted = np.zeros(len(p_first), dtype=np.bool_)
+    slots = np.arange(p_first.shape[1])
     for first in range(0, len(p_first), CHUNK):
-        part = slice(first, first + CHUNK)
-        margin = np.where(p_first[part] >= 0, p_first[part] * value[part, None] - prices.astype(np.float32), -np.inf)
+        part = np.arange(first, min(first + CHUNK, len(p_first)))
+        loads = demand.measure_loads(part[:, None], slots).astype(np.float32)
+        cost = prices.astype(np.float32) * loads
+        margin = np.where(p_first[part] >= 0, p_first[part] * demand.weight[part] - cost, -np.inf)
         best_slot[part] = margin.argmax(axis=1)
         is_wanted[part] = margin.max(axis=1) >= 0
     return best_slot, is_wanted
@@ -318,6 +342,7 @@ def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: 
         attempt_number=eligibility.attempt_number[rows] + nth_of_phone + 1,
         value=tables.customers["value"].to_numpy(dtype=float)[dials["customer_row"]],
         p_keyman=demand.p_first[rows, slot_rows],
+        places=demand.measure_loads(rows, slot_rows),
     )
 
 
