@@ -75,7 +75,10 @@ def solve_prices(
 
 
 def price_demand(
-    demand: Demand, capacity: IntArray, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
+    demand: Demand,
+    capacity: IntArray | FloatArray,
+    start: FloatArray | None = None,
+    steps: tuple[float, ...] | None = None,
 ) -> SlotPrices:
     """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
 
@@ -143,7 +146,7 @@ def _minimise(
     return np.maximum(found.x, 0.0) * unit, int(found.nit)
 
 
-def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float:
+def bound_value(demand: Demand, capacity: IntArray | FloatArray, prices: FloatArray) -> float:
     """Unsmoothed dual at any prices >= 0: an upper bound on the value of every plan.
 
     Examples

@@ -1,0 +1,230 @@
+"""Plans of any number of customers, chunk by chunk: prices from a sample, one pass that places everyone, a certificate.
+
+The slot prices of a sample of some ten thousand customers are nearly those of all. At these prices every chunk of
+customers says how many places it wants, and gets of the places that are left the share that it wants beside all those
+still to come; inside, its customers are served as in a plan made in one piece (``models.planning.placing``). So no slot
+is overfilled, errors of the sample are made good while the stream goes on, and the memory is that of one chunk. The
+unsmoothed dual at the sample's prices, summed over all chunks, bounds what any plan for everyone is worth.
+
+Chunks should be alike, such as customers by the hash of their phone; in any other order the plan is as lawful and the
+bound as true, but the gap is wider. Source of the sharing: Jasin and Kumar, A re-solving heuristic with bounded revenue
+loss (2012), with the sample's prices kept.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.planning.eligibility import Eligibility
+from models.planning.placing import (
+    Board,
+    demand_after,
+    fill_places,
+    find_takers,
+    lay_board,
+    place_by_prices,
+    place_fixed,
+    sum_worth,
+)
+from models.planning.prices import FINER, mean_best, price_demand
+from models.planning.sequences import Demand, FloatArray, IntArray, sum_best_values, sum_soft_values, threads_for
+
+SAMPLE_OF_STREAM = 16_000
+"""Customers whose prices are good enough for all: the certified gap they cost falls as one over their number."""
+_SMOOTHING = FINER[0]
+_EVEN = 1e-6  # places wanted per customer at the least, so that what nobody wants is shared by heads
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Customers who are planned together; a phone's customers all belong to one chunk.
+
+    Attributes
+    ----------
+    demand
+        What their dials are worth.
+    eligibility
+        Who they are and which dials are lawful; row by row as ``demand``.
+    given : int64 array of shape (n_given, 2)
+        (row, slot) of promised call-backs, placed before anything else.
+    """
+
+    demand: Demand
+    eligibility: Eligibility
+    given: IntArray
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How far a stream of chunks has come.
+
+    Attributes
+    ----------
+    prices : float64 array of shape (n_slots,)
+        Of the sample; they stay.
+    tau : float
+        Smoothing under which demand for places is counted.
+    room : int64 array of shape (n_slots,)
+        Places left.
+    n_ahead : int
+        Customers still to come.
+    use : float64 array of shape (n_slots,)
+        Places that ``n_counted`` customers want at the prices.
+    objective : float
+        Worth of the dials placed so far, as the search weighs them.
+    upper_bound : float
+        What no plan of the chunks so far and all places can be worth more than.
+    takers : tuple of bool arrays of shape (n_slots,)
+        Per chunk, in which slots somebody could still take a place.
+    """
+
+    prices: FloatArray
+    tau: float
+    room: IntArray
+    n_ahead: int
+    use: FloatArray
+    n_counted: int
+    objective: float
+    upper_bound: float
+    takers: tuple[npt.NDArray[np.bool_], ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """1 - objective / upper_bound: certified once every chunk has been placed."""
+        return max(0.0, 1.0 - self.objective / self.upper_bound) if self.upper_bound > 0 else 0.0
+
+
+def open_stream(sample: Demand, capacity: npt.NDArray[np.integer], n_customers: int) -> Stream:
+    """Price the slots with a sample of the customers to come.
+
+    Parameters
+    ----------
+    sample
+        Of customers drawn evenly or at random; ``SAMPLE_OF_STREAM`` of them are plenty.
+    capacity : int array of shape (n_slots,)
+        Places for everyone.
+    n_customers
+        How many the chunks will hold together.
+
+    Examples
+    --------
+    >>> from models.planning.sequences import build_single_demand
+    >>> demand = build_single_demand(np.array([[0.4], [0.2]], dtype="float32"), np.ones((2, 1), dtype=bool))
+    >>> stream = open_stream(demand, np.array([1000]), 2000)
+    >>> bool(0.2 <= stream.prices[0] <= 0.4), stream.n_ahead
+    (True, 2000)
+    """
+    places = np.asarray(capacity, dtype=np.int64)
+    n_sample = len(sample.p_first)
+    share = n_sample / max(n_customers, 1)
+    coarse = price_demand(sample, places * share).prices
+    prices = price_demand(sample, places * share, coarse, (_SMOOTHING,)).prices
+    tau = max(_SMOOTHING * mean_best(sample), 1e-12)
+    use = _count_wanted(sample, prices, tau)
+    return Stream(prices, tau, places, n_customers, use, n_sample, 0.0, float(places @ prices))
+
+
+def place_chunk(stream: Stream, chunk: Chunk) -> tuple[Stream, IntArray]:
+    """Place one chunk's dials on the places that the stream has for it.
+
+    Returns
+    -------
+    stream
+        With this chunk behind it.
+    dials : int64 array of shape (n_dials, 2)
+        (row of the chunk, slot_row).
+
+    Raises
+    ------
+    ValueError
+        More customers have come than the stream was opened for.
+    """
+    demand, n = chunk.demand, len(chunk.demand.p_first)
+    if n > stream.n_ahead:
+        raise ValueError(f"a chunk of {n:,} customers where {stream.n_ahead:,} were still to come")
+    board = _lay(stream.room, chunk)
+    place_fixed(board, chunk.given[:, 0].copy(), chunk.given[:, 1].copy(), np.zeros(len(chunk.given), dtype=np.bool_))
+    given = np.bincount(board.dials[: board.n_dials[0], 1], minlength=len(stream.room))
+    rest, kept = demand_after(board, demand), sum_worth(board, demand)
+    wanted = _count_wanted(rest, stream.prices, stream.tau)
+    ahead = replace(stream, n_ahead=stream.n_ahead - n, use=stream.use + wanted, n_counted=stream.n_counted + n)
+    board.room[:] = _share_out(stream.room - given, wanted, n, ahead)
+    place_by_prices(board, rest, stream.prices)
+    fill_places(board, demand, chunk.eligibility.lawful, stream.prices)
+    dials = board.dials[: board.n_dials[0]].copy()
+    with threads_for(rest):
+        best = sum_best_values(rest.p_first, rest.weight, rest.most_dials, rest.day_start, stream.prices)
+    return replace(
+        ahead,
+        room=stream.room - np.bincount(dials[:, 1], minlength=len(stream.room)),
+        objective=stream.objective + sum_worth(board, demand),
+        upper_bound=stream.upper_bound + kept + float(best) - float(given @ stream.prices),
+        takers=(*stream.takers, _find_takers(board, chunk)),
+    ), dials
+
+
+def is_worth_another_look(stream: Stream, number: int) -> bool:
+    """Whether the chunk of that number (from 0) has somebody who could take a place that is left."""
+    return bool((stream.takers[number] & (stream.room > 0)).any())
+
+
+def fill_chunk(stream: Stream, number: int, chunk: Chunk, dials: IntArray) -> tuple[Stream, IntArray]:
+    """Give places that are left at the end of the stream to a chunk that has been placed already.
+
+    Parameters
+    ----------
+    number
+        Of the chunk, from 0.
+    dials : int64 array of shape (n_dials, 2)
+        What :func:`place_chunk` returned for it, in any order.
+
+    Returns
+    -------
+    stream
+        With these places taken.
+    more : int64 array of shape (n_more, 2)
+        The dials added.
+    """
+    board = _lay(stream.room + np.bincount(dials[:, 1], minlength=len(stream.room)), chunk)
+    place_fixed(board, dials[:, 0].copy(), dials[:, 1].copy(), np.zeros(len(dials), dtype=np.bool_))
+    before, n_before = sum_worth(board, chunk.demand), int(board.n_dials[0])
+    fill_places(board, chunk.demand, chunk.eligibility.lawful, stream.prices)
+    more = board.dials[n_before : board.n_dials[0]].copy()
+    takers = list(stream.takers)
+    takers[number] = _find_takers(board, chunk)
+    filled = replace(
+        stream,
+        room=stream.room - np.bincount(more[:, 1], minlength=len(stream.room)),
+        objective=stream.objective + sum_worth(board, chunk.demand) - before,
+        takers=tuple(takers),
+    )
+    return filled, more
+
+
+def _lay(room: IntArray, chunk: Chunk) -> Board:
+    """A board for a chunk, which can take one place per customer in each slot at the most."""
+    who = chunk.eligibility
+    most = np.minimum(room, len(chunk.demand.p_first))
+    return lay_board(most, chunk.demand.day_start, who.phone_group, who.attempts_left, who.limits)
+
+
+def _count_wanted(demand: Demand, prices: FloatArray, tau: float) -> FloatArray:
+    """Places that customers want at the prices, a customer in doubt counted in parts; (n_slots,)."""
+    with threads_for(demand):
+        _, use = sum_soft_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, tau)
+    wanted: FloatArray = use
+    return wanted
+
+
+def _share_out(room: IntArray, wanted: FloatArray, n: int, ahead: Stream) -> IntArray:
+    """Places of each slot for a chunk of n: of those left, what it wants beside everybody still to come."""
+    per_customer = ahead.use / max(ahead.n_counted, 1)
+    own, others = wanted + _EVEN * n, (per_customer + _EVEN) * ahead.n_ahead
+    share = own / np.maximum(own + others, 1e-300)
+    return np.minimum(room, np.floor(room * share + 0.5).astype(np.int64))
+
+
+def _find_takers(board: Board, chunk: Chunk) -> npt.NDArray[np.bool_]:
+    board.room[:] = 1  # places elsewhere may be left over
+    return np.asarray(find_takers(board, chunk.eligibility.lawful))
