@@ -7,7 +7,7 @@ fail and what the model then says of a further one. With one dial per customer t
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import numba
@@ -82,6 +82,16 @@ def build_single_demand(net: npt.NDArray[np.float32], lawful: npt.NDArray[np.boo
         most_dials=np.ones(n, dtype=np.int64),
         day_start=np.array([0, n_slots], dtype=np.int64),
     )
+
+
+def take_customers(demand: Demand, rows: npt.NDArray[np.integer]) -> Demand:
+    """The demand of some customers.
+
+    >>> two = build_single_demand(np.eye(2, dtype="float32"), np.ones((2, 2), dtype=bool))
+    >>> take_customers(two, np.array([1])).p_first.tolist()
+    [[0.0, 1.0]]
+    """
+    return replace(demand, p_first=demand.p_first[rows], weight=demand.weight[rows], most_dials=demand.most_dials[rows])
 
 
 @compiled

@@ -27,12 +27,13 @@ from models.planning.placing import (
     place_fixed,
     sum_worth,
 )
-from models.planning.prices import FINER, mean_best, price_demand
-from models.planning.sequences import Demand, FloatArray, IntArray, sum_best_values, sum_soft_values, threads_for
+from models.planning.prices import FINER, bound_value, mean_best, price_demand
+from models.planning.sequences import Demand, FloatArray, IntArray, sum_soft_values, threads_for
 
-SAMPLE_OF_STREAM = 16_000
+SAMPLE_OF_STREAM = 50_000
 """Customers whose prices are good enough for all: the certified gap they cost falls as one over their number."""
 _SMOOTHING = FINER[0]
+_PLENTY = 100_000  # of places in a slot, for a single chunk
 _EVEN = 1e-6  # places wanted per customer at the least, so that what nobody wants is shared by heads
 
 
@@ -46,13 +47,17 @@ class Chunk:
         What their dials are worth.
     eligibility
         Who they are and which dials are lawful; row by row as ``demand``.
-    given : int64 array of shape (n_given, 2)
-        (row, slot) of promised call-backs, placed before anything else.
+    given_rows, given_slots : int64 arrays of shape (n_given,)
+        Promised call-backs, placed before anything else.
+    n_customers : int
+        Customers it was made from, whether they may be called or not.
     """
 
     demand: Demand
     eligibility: Eligibility
-    given: IntArray
+    given_rows: IntArray
+    given_slots: IntArray
+    n_customers: int
 
 
 @dataclass(frozen=True)
@@ -95,13 +100,15 @@ class Stream:
         return max(0.0, 1.0 - self.objective / self.upper_bound) if self.upper_bound > 0 else 0.0
 
 
-def open_stream(sample: Demand, capacity: npt.NDArray[np.integer], n_customers: int) -> Stream:
+def open_stream(sample: Demand, n_sampled: int, capacity: npt.NDArray[np.integer], n_customers: int) -> Stream:
     """Price the slots with a sample of the customers to come.
 
     Parameters
     ----------
     sample
         Of customers drawn evenly or at random; ``SAMPLE_OF_STREAM`` of them are plenty.
+    n_sampled
+        Customers it was made from, whether they may be called or not.
     capacity : int array of shape (n_slots,)
         Places for everyone.
     n_customers
@@ -111,18 +118,17 @@ def open_stream(sample: Demand, capacity: npt.NDArray[np.integer], n_customers: 
     --------
     >>> from models.planning.sequences import build_single_demand
     >>> demand = build_single_demand(np.array([[0.4], [0.2]], dtype="float32"), np.ones((2, 1), dtype=bool))
-    >>> stream = open_stream(demand, np.array([1000]), 2000)
+    >>> stream = open_stream(demand, 2, np.array([1000]), 2000)
     >>> bool(0.2 <= stream.prices[0] <= 0.4), stream.n_ahead
     (True, 2000)
     """
     places = np.asarray(capacity, dtype=np.int64)
-    n_sample = len(sample.p_first)
-    share = n_sample / max(n_customers, 1)
+    share = n_sampled / max(n_customers, 1)
     coarse = price_demand(sample, places * share).prices
     prices = price_demand(sample, places * share, coarse, (_SMOOTHING,)).prices
     tau = max(_SMOOTHING * mean_best(sample), 1e-12)
     use = _count_wanted(sample, prices, tau)
-    return Stream(prices, tau, places, n_customers, use, n_sample, 0.0, float(places @ prices))
+    return Stream(prices, tau, places, n_customers, use, n_sampled, 0.0, float(places @ prices))
 
 
 def place_chunk(stream: Stream, chunk: Chunk) -> tuple[Stream, IntArray]:
@@ -140,28 +146,27 @@ def place_chunk(stream: Stream, chunk: Chunk) -> tuple[Stream, IntArray]:
     ValueError
         More customers have come than the stream was opened for.
     """
-    demand, n = chunk.demand, len(chunk.demand.p_first)
+    demand, n = chunk.demand, chunk.n_customers
     if n > stream.n_ahead:
         raise ValueError(f"a chunk of {n:,} customers where {stream.n_ahead:,} were still to come")
     board = _lay(stream.room, chunk)
-    place_fixed(board, chunk.given[:, 0].copy(), chunk.given[:, 1].copy(), np.zeros(len(chunk.given), dtype=np.bool_))
-    given = np.bincount(board.dials[: board.n_dials[0], 1], minlength=len(stream.room))
-    rest, kept = demand_after(board, demand), sum_worth(board, demand)
+    place_fixed(board, chunk.given_rows, chunk.given_slots, np.zeros(len(chunk.given_rows), dtype=np.bool_))
+    left, rest, kept = board.room.copy(), demand_after(board, demand), sum_worth(board, demand)
     wanted = _count_wanted(rest, stream.prices, stream.tau)
     ahead = replace(stream, n_ahead=stream.n_ahead - n, use=stream.use + wanted, n_counted=stream.n_counted + n)
-    board.room[:] = _share_out(stream.room - given, wanted, n, ahead)
+    allotted = _share_out(left, wanted, n, ahead)
+    board.room[:] = allotted
     place_by_prices(board, rest, stream.prices)
     fill_places(board, demand, chunk.eligibility.lawful, stream.prices)
-    dials = board.dials[: board.n_dials[0]].copy()
-    with threads_for(rest):
-        best = sum_best_values(rest.p_first, rest.weight, rest.most_dials, rest.day_start, stream.prices)
-    return replace(
+    best = bound_value(rest, left - stream.room, stream.prices)  # less what the places given away were priced at
+    placed = replace(
         ahead,
-        room=stream.room - np.bincount(dials[:, 1], minlength=len(stream.room)),
+        room=left - allotted + board.room,
         objective=stream.objective + sum_worth(board, demand),
-        upper_bound=stream.upper_bound + kept + float(best) - float(given @ stream.prices),
+        upper_bound=stream.upper_bound + kept + best,
         takers=(*stream.takers, _find_takers(board, chunk)),
-    ), dials
+    )
+    return placed, board.dials[: board.n_dials[0]].copy()
 
 
 def is_worth_another_look(stream: Stream, number: int) -> bool:
@@ -186,27 +191,21 @@ def fill_chunk(stream: Stream, number: int, chunk: Chunk, dials: IntArray) -> tu
     more : int64 array of shape (n_more, 2)
         The dials added.
     """
-    board = _lay(stream.room + np.bincount(dials[:, 1], minlength=len(stream.room)), chunk)
+    board = _lay(np.full_like(stream.room, _PLENTY), chunk)
     place_fixed(board, dials[:, 0].copy(), dials[:, 1].copy(), np.zeros(len(dials), dtype=np.bool_))
     before, n_before = sum_worth(board, chunk.demand), int(board.n_dials[0])
+    board.room[:] = stream.room
     fill_places(board, chunk.demand, chunk.eligibility.lawful, stream.prices)
-    more = board.dials[n_before : board.n_dials[0]].copy()
+    room, more = board.room.copy(), board.dials[n_before : board.n_dials[0]].copy()
     takers = list(stream.takers)
     takers[number] = _find_takers(board, chunk)
-    filled = replace(
-        stream,
-        room=stream.room - np.bincount(more[:, 1], minlength=len(stream.room)),
-        objective=stream.objective + sum_worth(board, chunk.demand) - before,
-        takers=tuple(takers),
-    )
-    return filled, more
+    objective = stream.objective + sum_worth(board, chunk.demand) - before
+    return replace(stream, room=room, objective=objective, takers=tuple(takers)), more
 
 
 def _lay(room: IntArray, chunk: Chunk) -> Board:
-    """A board for a chunk, which can take one place per customer in each slot at the most."""
     who = chunk.eligibility
-    most = np.minimum(room, len(chunk.demand.p_first))
-    return lay_board(most, chunk.demand.day_start, who.phone_group, who.attempts_left, who.limits)
+    return lay_board(room, chunk.demand.day_start, who.phone_group, who.attempts_left, who.limits)
 
 
 def _count_wanted(demand: Demand, prices: FloatArray, tau: float) -> FloatArray:
@@ -226,5 +225,9 @@ def _share_out(room: IntArray, wanted: FloatArray, n: int, ahead: Stream) -> Int
 
 
 def _find_takers(board: Board, chunk: Chunk) -> npt.NDArray[np.bool_]:
-    board.room[:] = 1  # places elsewhere may be left over
-    return np.asarray(find_takers(board, chunk.eligibility.lawful))
+    """In which slots somebody could take a place, if there is one left in the end."""
+    room = board.room.copy()
+    board.room[:] = _PLENTY
+    found = np.asarray(find_takers(board, chunk.eligibility.lawful), dtype=np.bool_)
+    board.room[:] = room
+    return found
