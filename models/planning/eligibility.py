@@ -191,8 +191,8 @@ def _number_phones(phones: pd.Series, country: str) -> IntArray:
 
 
 def _digits(phone: str, country: str) -> str:
-    plain = unicodedata.normalize("NFKC", str(phone))
-    digits = "".join(sign for sign in plain if sign.isdigit())
+    plain = phone if phone.isascii() else unicodedata.normalize("NFKC", phone)
+    digits = "".join(filter(str.isdigit, plain))
     if country == "JP" and plain.lstrip().startswith(("+81", "0081")):
         return "0" + digits.removeprefix("00").removeprefix("81").removeprefix("0")
     return digits
