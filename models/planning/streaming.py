@@ -6,8 +6,8 @@ still to come; inside, its customers are served as in a plan made in one piece (
 is overfilled, errors of the sample are made good while the stream goes on, and the memory is that of one chunk. The
 unsmoothed dual at the sample's prices, summed over all chunks, bounds what any plan for everyone is worth.
 
-Chunks should be alike, such as customers by the hash of their phone; in any other order the plan is as lawful and the
-bound as true, but the gap is wider. Source of the sharing: Jasin and Kumar, A re-solving heuristic with bounded revenue
+Chunks must be alike for the plan to be good, such as customers by the hash of their phone; in any other order it is as
+lawful and the bound as true, but the gap is wide. Source of the sharing: Jasin and Kumar, A re-solving heuristic with bounded revenue
 loss (2012), with the sample's prices kept.
 """
 
