@@ -295,7 +295,8 @@ def _write_part(site: _Site, known: _Known, chunk: Chunk, placed: IntArray) -> N
 def _join(site: _Site, folder: Path) -> tuple[int, float]:
     """Rank all dials and write the list in order; how many there are, and the contacts they should bring."""
     schema = call_list_schema(site.settings.timezone)
-    starts = pa.array(pd.DatetimeIndex(site.slots["slot_start"]).as_unit("us"), type=schema.field("slot_start").type)
+    utc = pd.DatetimeIndex(site.slots["slot_start"]).as_unit("us").tz_convert(None).to_numpy()
+    starts = pa.array(utc, schema.field("slot_start").type)
     constants = {"run_date": site.as_of.date(), "arm": PLAN, "propensity": 1.0}
     constants |= {"reason": None, "allowed_because": name_packs(site.packs), "reason_ja": None}
     n_dials, contacts = 0, 0.0
