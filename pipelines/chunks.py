@@ -65,7 +65,11 @@ def split_source(folder: Path, spool: Path, per_chunk: int) -> list[int]:
 
 def _open(spool: Path) -> duckdb.DuckDBPyConnection:
     spool.mkdir(parents=True, exist_ok=True)
-    options = {"memory_limit": _MEMORY, "temp_directory": str(spool / "spilled"), "preserve_insertion_order": "false"}
+    options: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": _MEMORY,
+        "temp_directory": str(spool / "spilled"),
+        "preserve_insertion_order": "false",
+    }
     database = duckdb.connect(config=options)
     database.execute(f"SET partitioned_write_max_open_files = {MOST_CHUNKS}")
     return database
