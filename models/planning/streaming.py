@@ -7,8 +7,8 @@ is overfilled, errors of the sample are made good while the stream goes on, and 
 unsmoothed dual at the sample's prices, summed over all chunks, bounds what any plan for everyone is worth.
 
 Chunks must be alike for the plan to be good, such as customers by the hash of their phone; in any other order it is as
-lawful and the bound as true, but the gap is wide. Source of the sharing: Jasin and Kumar, A re-solving heuristic with bounded revenue
-loss (2012), with the sample's prices kept.
+lawful and the bound as true, but the gap is wide. Sharing out what is left by what is still expected comes from Jasin and
+Kumar, A re-solving heuristic with bounded revenue loss (2012); here the sample's prices stay.
 """
 
 from dataclasses import dataclass, replace
