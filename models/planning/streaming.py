@@ -7,8 +7,8 @@ is overfilled, errors of the sample are made good while the stream goes on, and 
 unsmoothed dual at the sample's prices, summed over all chunks, bounds what any plan for everyone is worth.
 
 Chunks must be alike for the plan to be good, such as customers by the hash of their phone; in any other order it is as
-lawful and the bound as true, but the gap is wide. Sharing out what is left by what is still expected comes from Jasin and
-Kumar, A re-solving heuristic with bounded revenue loss (2012); here the sample's prices stay.
+lawful and the bound as true, but the gap is wide. Sharing out what is left by what is still expected comes from Jasin
+and Kumar, A re-solving heuristic with bounded revenue loss (2012); here the sample's prices stay.
 """
 
 from dataclasses import dataclass, replace
@@ -123,9 +123,9 @@ def open_stream(sample: Demand, n_sampled: int, capacity: npt.NDArray[np.integer
     (True, 2000)
     """
     places = np.asarray(capacity, dtype=np.int64)
-    share = n_sampled / max(n_customers, 1)
-    coarse = price_demand(sample, places * share).prices
-    prices = price_demand(sample, places * share, coarse, (_SMOOTHING,)).prices
+    scaled: FloatArray = places * (n_sampled / max(n_customers, 1))
+    coarse = price_demand(sample, scaled).prices
+    prices = price_demand(sample, scaled, coarse, (_SMOOTHING,)).prices
     tau = max(_SMOOTHING * mean_best(sample), 1e-12)
     use = _count_wanted(sample, prices, tau)
     return Stream(prices, tau, places, n_customers, use, n_sampled, 0.0, float(places @ prices))
