@@ -123,7 +123,7 @@ def open_stream(sample: Demand, n_sampled: int, capacity: npt.NDArray[np.integer
     (True, 2000)
     """
     places = np.asarray(capacity, dtype=np.int64)
-    scaled: FloatArray = places * (n_sampled / max(n_customers, 1))
+    scaled = places.astype(np.float64) * float(n_sampled / max(n_customers, 1))
     coarse = price_demand(sample, scaled).prices
     prices = price_demand(sample, scaled, coarse, (_SMOOTHING,)).prices
     tau = max(_SMOOTHING * mean_best(sample), 1e-12)
