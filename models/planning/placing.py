@@ -272,6 +272,18 @@ def list_candidates(board: Board, slot: int, p_first: Any, weight: Any, lawful: 
     return n_found
 
 
+@compiled
+def find_takers(board: Board, lawful: Any) -> Any:
+    """Whether anybody can take a place in each slot that has one; bool (n_slots,)."""
+    found = np.zeros(lawful.shape[1], dtype=np.bool_)
+    for slot in range(lawful.shape[1]):
+        for i in range(lawful.shape[0]):
+            if lawful[i, slot] and may_dial(board, i, slot):
+                found[slot] = True
+                break
+    return found
+
+
 def demand_after(board: Board, demand: Demand) -> Demand:
     """What customers still ask for after the dials on the board: later ones only, weighed as such."""
     placed = board.dials[: board.n_dials[0]]

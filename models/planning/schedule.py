@@ -141,12 +141,8 @@ def build_call_plan(
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
         board = replay(ground, planned, priced.prices, lots)
-    dials = _list_dials(board, demand, eligibility, tables)
     objective = sum_worth(board, demand)
-    stop_rate = _rate_of_stops(tables)
-    dials = _add_chances(
-        dials, score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy()), stop_rate
-    )
+    dials = list_dials(board.dials[: board.n_dials[0]], scorer, demand, eligibility, tables)
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
     if lots is not None:
         dials = add_arms(dials, ground, planned, priced.prices, lots)
@@ -159,7 +155,7 @@ def build_call_plan(
         objective=objective,
         upper_bound=priced.upper_bound,
         gap=_gap(objective, priced.upper_bound),
-        unplanned=_list_unplanned(dials, eligibility),
+        unplanned=list_unplanned(dials, eligibility),
         notes=tuple(tell_unkept(pins, dials, eligibility)),
     )
 
@@ -172,13 +168,14 @@ def build_demand(
     tables: Tables,
     settings: Settings,
     effort: Effort | None = None,
+    first_prices: FloatArray | None = None,
 ) -> Demand:
     """Score first dials everywhere, and later dials where a customer is worth dialling at all.
 
     A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
     the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
-    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew. A dial takes the places that
-    ``effort`` says of a first one, by default one.
+    coarse prices, or ``first_prices``. The weights only steer the search; the plan's p_keyman are scored anew. A dial
+    takes the places that ``effort`` says of a first one, by default one.
     """
     rows = eligibility.eligible_rows
     value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
@@ -189,7 +186,7 @@ def build_demand(
     once = _demand_once(p_first, value, effort)
     weight: npt.NDArray[np.floating] = once.weight
     if deepest > 1 and len(rows):
-        best_slot, is_wanted = _find_first_choice(once, np.asarray(capacity, dtype=np.int64))
+        best_slot, is_wanted = _find_first_choice(once, np.asarray(capacity, dtype=np.int64), first_prices)
         fade = _measure_fade(scorer, rows, p_first, is_wanted)
         p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
         weight = _weigh_depths(value, p_best, fade, _rate_of_stops(tables), deepest)
@@ -213,12 +210,12 @@ def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
     return np.append(starts, len(local)).astype(np.int64)
 
 
-def _find_first_choice(demand: Demand, capacity: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def _find_first_choice(
+    demand: Demand, capacity: IntArray, prices: FloatArray | None = None
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Best slot of a single dial at coarse prices, and who is worth one."""
     p_first = demand.p_first
-    every = np.arange(0, len(p_first), max(1, len(p_first) // COARSE))
-    places = np.floor(capacity * (len(every) / len(p_first))).astype(np.int64)
-    prices = price_demand(take_customers(demand, every), places, steps=SMOOTHING).prices
+    prices = price_first_dials(demand, capacity) if prices is None else prices
     best_slot = np.zeros(len(p_first), dtype=np.int64)
     is_wanted = np.zeros(len(p_first), dtype=np.bool_)
     slots = np.arange(p_first.shape[1])
@@ -230,6 +227,14 @@ def _find_first_choice(demand: Demand, capacity: IntArray) -> tuple[IntArray, np
         best_slot[part] = margin.argmax(axis=1)
         is_wanted[part] = margin.max(axis=1) >= 0
     return best_slot, is_wanted
+
+
+def price_first_dials(demand: Demand, capacity: IntArray) -> FloatArray:
+    """Coarse prices of the slots for one dial per customer, from an even sample of them; (n_slots,)."""
+    n = len(demand.p_first)
+    every = np.arange(0, n, max(1, n // COARSE))
+    places = np.floor(capacity * (len(every) / n)).astype(np.int64)
+    return price_demand(take_customers(demand, every), places, steps=SMOOTHING).prices
 
 
 def _measure_fade(
@@ -280,7 +285,7 @@ def _list_given(
 ) -> Given:
     """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
     pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
-    customers, promised = _list_promises(eligibility, slots, tables, settings)
+    customers, promised = list_promises(eligibility, slots, tables, settings)
     had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
     is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
@@ -309,7 +314,7 @@ def _place_all(ground: Ground, settings: Settings) -> tuple[Board, SlotPrices]:
             return board, stated
 
 
-def _list_promises(
+def list_promises(
     eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
 ) -> tuple[IntArray, IntArray]:
     """Promised call-backs that a lawful slot of the horizon holds: (eligible_row, slot_row), by time, then customer."""
@@ -329,9 +334,22 @@ def _gap(objective: float, upper_bound: float) -> float:
     return max(0.0, 1.0 - objective / upper_bound) if upper_bound > 0 else 0.0
 
 
-def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: Tables) -> pd.DataFrame:
-    """One row per dial by customer and time, with its place in the customer's series and the phone's listing."""
-    placed = board.dials[: board.n_dials[0]]
+def list_dials(
+    placed: IntArray, scorer: Scorer, demand: Demand, eligibility: Eligibility, tables: Tables
+) -> pd.DataFrame:
+    """One row per dial by customer and time: its place in the customer's series and the phone's listing, its chances.
+
+    Parameters
+    ----------
+    placed : int64 array of shape (n_dials, 2)
+        (eligible_row, slot_row), in any order.
+    """
+    dials = _number_dials(placed, demand, eligibility, tables)
+    p_keyman = score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy())
+    return _add_chances(dials, p_keyman, _rate_of_stops(tables))
+
+
+def _number_dials(placed: IntArray, demand: Demand, eligibility: Eligibility, tables: Tables) -> pd.DataFrame:
     placed = placed[np.lexsort((placed[:, 1], placed[:, 0]))]
     rows, slot_rows = placed[:, 0], placed[:, 1]
     dials = pd.DataFrame({"eligible_row": rows, "slot_row": slot_rows, "customer_row": eligibility.eligible_rows[rows]})
@@ -386,7 +404,8 @@ def _add_ranks(dials: pd.DataFrame) -> pd.DataFrame:
     return ranked.assign(rank=ranked.groupby("slot_row").cumcount().to_numpy() + 1)
 
 
-def _list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
+def list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
+    """customer_row · reason of those who may be called and are not: no_lawful_slot, no_capacity."""
     is_planned = np.zeros(len(eligibility.eligible_rows), dtype=np.bool_)
     is_planned[dials["eligible_row"].to_numpy()] = True
     has_slot = eligibility.lawful.any(axis=1)
