@@ -30,13 +30,7 @@ from models.planning.capacity import build_capacity
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import scale_places
 from models.planning.rules import RulePack, name_packs, read_rule_packs
-from models.planning.schedule import (
-    build_demand,
-    list_dials,
-    list_promises,
-    list_unplanned,
-    price_first_dials,
-)
+from models.planning.schedule import list_dials, list_promises, list_unplanned
 from models.planning.sequences import FloatArray, IntArray, build_single_demand, take_customers
 from models.planning.streaming import (
     SAMPLE_OF_STREAM,
@@ -47,6 +41,7 @@ from models.planning.streaming import (
     open_stream,
     place_chunk,
 )
+from models.planning.worth import build_demand, price_first_dials
 from pipelines.chunks import read_chunk, read_sorted, split_source, write_sorted
 from pipelines.exports.folders import replace_folder
 from pipelines.exports.record import as_plain, spell_record

@@ -77,7 +77,7 @@ class Board(NamedTuple):
 
 
 def lay_board(
-    capacity: IntArray, demand: Demand, phone: IntArray, attempts_left: IntArray, limits: DialLimits
+    capacity: IntArray | FloatArray, demand: Demand, phone: IntArray, attempts_left: IntArray, limits: DialLimits
 ) -> Board:
     """Set up an empty board; a phone has as many dials left as its customers say (they agree)."""
     n_phones = int(phone.max(initial=-1)) + 1
