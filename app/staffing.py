@@ -37,7 +37,7 @@ def show_staffing(request: Request) -> HTMLResponse:
         price_map=build_price_map(slots, night, language),
         hint_map=build_hint_map(slots, language),
         hinted={hint: name_times(slots[slots["hint"] == hint], language) for hint in HINTS},
-        shifts=_rows(night.ask("SELECT * FROM shifts")),
+        shifts=_rows(night.ask("SELECT * REPLACE (CAST(date AS TIMESTAMP) AS date) FROM shifts")),
         spell_slot=spell_slot,
         spell_day=spell_day,
     )
@@ -81,10 +81,25 @@ def draw_seats(slots: pd.DataFrame, language: str) -> Markup:
     return draw_both(draw_staffing, slots, told)
 
 
+def count_dials_per_agent_hour(record: dict[str, Any]) -> float:
+    """Usual dials of an agent in an hour: by the handle times of the run, else by its settings.
+
+    >>> times = {"contacted_seconds": 240, "not_contacted_seconds": 40, "contact_rate": 0.1}
+    >>> count_dials_per_agent_hour({"handle_times": times | {"seconds_per_agent_hour": 3060}})
+    51.0
+    """
+    times = record.get("handle_times")
+    if times is None:
+        return float(record["settings"]["planning"]["dials_per_agent_hour"])
+    rate = times["contact_rate"]
+    usual = rate * times["contacted_seconds"] + (1 - rate) * times["not_contacted_seconds"]
+    return float(times["seconds_per_agent_hour"] / usual)
+
+
 def build_price_map(slots: pd.DataFrame, night: OpenNight, language: str) -> Grid:
     """Lay seat prices out by day and hour; each cell tells the agents to move in (+) or out (−)."""
     settings = night.record["settings"]
-    per_agent = settings["planning"]["dials_per_agent_hour"] * settings["slot_minutes"] / 60
+    per_agent = count_dials_per_agent_hour(night.record) * settings["slot_minutes"] / 60
     moved = (slots["dials_recommended"] - slots["dials_given"]) / per_agent
     digits = 0 if moved.abs().max() >= FEW_AGENTS else 1
     prices = slots["seat_price"].fillna(0.0)

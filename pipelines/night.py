@@ -12,6 +12,7 @@ from features.contracts import CheckReport, Tables
 from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
 from models.planning.advice import StaffingAdvice
+from models.planning.handling import Effort
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Chances:
     p : (m, n_slots) uint16
         p_keyman × 10,000; 65535 where no call is lawful.
     prices : (n_slots,) float
-        Value of one more place.
+        Value of one more dial; of a usual one where places are agent-seconds.
     places : (n_slots,) int
-        Places that the plan obeyed.
+        Dials that the plan had room for, the same way.
     """
 
     customer_rows: npt.NDArray[np.int64]
@@ -53,7 +54,8 @@ class Night:
     gains
         ``{"timing" | "list" | "staffing" | "total": {"ratio", "low", "high", "basis"}}``.
     plan
-        upper_bound · gap · expected_contacts · n_dials and other scalars of the plan.
+        upper_bound · gap · expected_contacts · n_dials · n_places (dials, as is usual in the log where
+        agent-seconds are given) of the plan.
     stages
         One entry per stage: stage · seconds · peak_mb.
     fitted
@@ -66,6 +68,8 @@ class Night:
         What the gate said of tonight's fit.
     advice
         What the recommended places are worth beside those given, and the roster behind them.
+    effort
+        How places were counted: in dials, or in agent-seconds; None means in dials.
     drift
         What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
     chances
@@ -93,6 +97,7 @@ class Night:
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     advice: StaffingAdvice | None = None
+    effort: Effort | None = None
     drift: Drift | None = None
     challenger: str | None = None
     verdict: str = ""

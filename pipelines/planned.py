@@ -13,12 +13,14 @@ from models.contact.trust import Trust
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
 from models.planning.believing import believe, believe_chances, find_usual
+from models.planning.control import CONTROL
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
-from models.planning.schedule import CallPlan, build_call_plan, build_demand
+from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.staffing import build_staffing
+from models.planning.worth import build_demand
 from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.intake import Intake
 from pipelines.listing import is_firm
@@ -27,7 +29,10 @@ from pipelines.stages import stage
 from pipelines.train import NightModel
 
 _BLOCK = 8192
-DRAWN_BY_LOT = ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選")
+NOT_THE_PLANS = {
+    EXPLORE: ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選"),
+    CONTROL: ("called as in the past, to compare", "比較のため従来どおりに架電"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Planned:
 
     Attributes
     ----------
-    dials_given, dials_obeyed : (n_slots,) int
-        Places of each slot: given, and those that the plan obeys.
+    places_given, places_obeyed : (n_slots,) int
+        Places of each slot, dials or agent-seconds: given, and those that the plan obeys.
     advice
         Places recommended, the roster behind them if there are shifts, and what they are worth.
     reasons
@@ -49,8 +54,8 @@ class Planned:
     scorer: Scorer
     eligibility: Eligibility
     plan: CallPlan
-    dials_given: np.ndarray
-    dials_obeyed: np.ndarray
+    places_given: np.ndarray
+    places_obeyed: np.ndarray
     advice: StaffingAdvice
     reasons: pd.DataFrame
     chances: npt.NDArray[np.uint16]
@@ -64,9 +69,9 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
     eligibility = apply_blocks(eligibility, intake.decisions.blocks)
     scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
-    given = intake.capacity["dials"].to_numpy()
-    demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings)
-    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings)
+    given, effort = intake.capacity["places"].to_numpy(), intake.effort
+    demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings, effort)
+    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings, effort)
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = advice.places if is_reshaped else given
     made = build_call_plan(
@@ -80,6 +85,7 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         None if is_reshaped else demand,
         intake.decisions,
         seed_lots(order),
+        effort,
     )
     trust = model.model.trust
     made = believe(made, demand, eligibility, trust)
@@ -112,7 +118,9 @@ def staff(order: Order, intake: Intake, planned: Planned) -> pd.DataFrame:
     """Recommend seats per slot, with their price and a hint."""
     advice, made = planned.advice, planned.plan
     away = advice.roster.away if advice.roster is not None and advice.is_adopted else None
-    return build_staffing(intake.slots, planned.dials_given, advice.places, made.prices, made, order.settings, away)
+    return build_staffing(
+        intake.slots, planned.places_given, advice.places, made.prices, made, order.settings, away, intake.effort
+    )
 
 
 @stage("gains", tell=lambda gains: _tell_gains(gains))
@@ -127,12 +135,13 @@ def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -
         model.model.trust,
         planned.eligibility,
         intake.slots,
-        planned.dials_given,
-        planned.dials_obeyed,
+        planned.places_given,
+        planned.places_obeyed,
         intake.tables,
         settings,
         read_rule_packs(settings.rule_packs),
         np.random.default_rng(settings.seed),
+        intake.effort,
     )
 
 
@@ -141,7 +150,8 @@ def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.
     firm = made.dials[is_firm(order, intake, made)]
     told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
     told = told.set_axis(firm.index)
-    told.loc[(firm["arm"] == EXPLORE).to_numpy(), ["reason", "reason_ja"]] = DRAWN_BY_LOT
+    for arm, words in NOT_THE_PLANS.items():
+        told.loc[(firm["arm"] == arm).to_numpy(), ["reason", "reason_ja"]] = words
     return told
 
 

@@ -78,7 +78,7 @@ def build_night(
             "upper_bound": made.upper_bound,
             "gap": made.gap,
             "n_dials": float(len(made.dials)),
-            "n_places": float(planned.dials_obeyed.sum()),
+            "n_places": float(intake.effort.count_usual_dials(planned.places_obeyed).sum()),
         },
         fitted=model.fitted,
         model_name=model.name,
@@ -87,11 +87,19 @@ def build_night(
         versions=list_versions(),
         notes=(*tell_notes(model), *planned.advice.remarks, *intake.decisions.notes, *made.notes),
         advice=planned.advice,
+        effort=intake.effort,
         drift=model.drift,
         challenger=model.challenger,
         verdict=model.verdict,
-        chances=Chances(planned.eligibility.eligible_rows, planned.chances, made.prices, planned.dials_obeyed),
+        chances=_gather_chances(intake, planned),
     )
+
+
+def _gather_chances(intake: Intake, planned: Planned) -> Chances:
+    """Chances, prices and room in usual dials, however places were counted."""
+    prices = planned.plan.prices * intake.effort.usual_places
+    room = intake.effort.count_usual_dials(planned.places_obeyed)
+    return Chances(planned.eligibility.eligible_rows, planned.chances, prices, room)
 
 
 def tell_notes(model: NightModel) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from models.planning.sequences import (
     build_single_demand,
     sum_best_values,
     sum_soft_values,
+    take_customers,
     threads_for,
 )
 
@@ -23,6 +24,8 @@ FEW = 2_000  # customers few enough for the finest prices at once
 SAMPLE = 8_000  # customers on whom the first, coarse steps are taken
 ROUNDS = 60  # most L-BFGS-B iterations per step
 
+Places = IntArray | FloatArray  # of each slot
+
 
 @dataclass(frozen=True)
 class SlotPrices:
@@ -31,7 +34,7 @@ class SlotPrices:
     Attributes
     ----------
     prices : float64 array of shape (n_slots,)
-        Expected value that one more place would bring, at least 0.
+        Expected value that one more place (a dial, or an agent-second) would bring, at least 0.
     upper_bound : float
         Unsmoothed dual at these prices: no plan is worth more.
     n_iterations : int
@@ -75,7 +78,7 @@ def solve_prices(
 
 
 def price_demand(
-    demand: Demand, capacity: IntArray, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
+    demand: Demand, capacity: Places, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
 ) -> SlotPrices:
     """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
 
@@ -95,7 +98,7 @@ def price_demand(
     return SlotPrices(prices, bound_value(demand, capacity, prices), n_iterations)
 
 
-def refine_prices(demand: Demand, capacity: IntArray, priced: SlotPrices) -> SlotPrices:
+def refine_prices(demand: Demand, capacity: Places, priced: SlotPrices) -> SlotPrices:
     """Go on with less smoothing, for a plan whose gap is not good enough yet; the better bound is kept."""
     prices, n = priced.prices, 0
     for step in FINER if mean_best(demand) > 0 else ():
@@ -103,6 +106,13 @@ def refine_prices(demand: Demand, capacity: IntArray, priced: SlotPrices) -> Slo
         n += n_more
     bound = bound_value(demand, capacity, prices)
     return SlotPrices(prices, min(bound, priced.upper_bound), priced.n_iterations + n)
+
+
+def mean_load(demand: Demand) -> float:
+    """Mean over customers of the places that a first dial takes where it takes most: the unit of prices; at least 1."""
+    if len(demand.extra) == 0 or demand.p_first.size == 0:
+        return 1.0
+    return max(1.0, float((demand.base + demand.extra * np.maximum(demand.p_first.max(axis=1), 0)).mean()))
 
 
 def mean_best(demand: Demand) -> float:
@@ -118,19 +128,21 @@ def _plan_steps(demand: Demand) -> list[tuple[Demand, tuple[float, ...]]]:
     if n < 2 * SAMPLE:
         return [(demand, SMOOTHING + FINER if n <= FEW else SMOOTHING)]
     every = np.arange(0, n, n // SAMPLE)
-    sample = Demand(demand.p_first[every], demand.weight[every], demand.most_dials[every], demand.day_start)
-    return [(sample, SMOOTHING), (demand, SMOOTHING[-1:])]
+    return [(take_customers(demand, every), SMOOTHING), (demand, SMOOTHING[-1:])]
 
 
 def _descend(demand: Demand, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
-    scale = max(float(capacity.sum()), 1.0) * max(tau, 1e-12)
+    unit = tau / mean_load(demand)  # prices are measured by what smoothing blurs
+    scale = max(float(capacity.sum()), 1.0) * max(unit, 1e-12)
 
     def dual(at: FloatArray) -> tuple[float, FloatArray]:
-        value, use = sum_soft_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, at, tau)
-        return (float(capacity @ at) + value) / scale, (capacity - use) / scale * tau
+        value, use = sum_soft_values(
+            demand.p_first, demand.weight, demand.most_dials, demand.day_start, at, tau, demand.base, demand.extra
+        )
+        return (float(capacity @ at) + value) / scale, (capacity - use) / scale * unit
 
     with threads_for(demand):
-        return _minimise(lambda at: dual(at * tau), prices / tau, tau)
+        return _minimise(lambda at: dual(at * unit), prices / unit, unit)
 
 
 def _minimise(
@@ -143,7 +155,7 @@ def _minimise(
     return np.maximum(found.x, 0.0) * unit, int(found.nit)
 
 
-def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float:
+def bound_value(demand: Demand, capacity: Places, prices: FloatArray) -> float:
     """Unsmoothed dual at any prices >= 0: an upper bound on the value of every plan.
 
     Examples
@@ -153,5 +165,7 @@ def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float
     1.0
     """
     with threads_for(demand):
-        best = sum_best_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+        best = sum_best_values(
+            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, demand.base, demand.extra
+        )
     return float(capacity @ prices) + float(best)

@@ -1,8 +1,7 @@
 """The call plan: who is dialled in which slot, in which order, and how far that can be from the best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +9,11 @@ import pandas as pd
 
 from configs.settings import Settings
 from features.contracts import Tables
-from features.outcomes import CONTACT, WRONG_NUMBER
 from models.planning.arms import PLAN, Given, Ground, add_arms, draw_arms, replay
+from models.planning.control import mark_control, set_control_apart
 from models.planning.decisions import Decisions, list_pins, tell_unkept
 from models.planning.eligibility import Eligibility
+from models.planning.handling import Effort
 from models.planning.placing import (
     Board,
     demand_after,
@@ -23,29 +23,10 @@ from models.planning.placing import (
     place_owed,
     sum_worth,
 )
-from models.planning.prices import SMOOTHING, SlotPrices, price_demand, refine_prices
+from models.planning.prices import SlotPrices, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
-from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
-
-Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
-
-
-@runtime_checkable
-class SeriesScorer(Protocol):
-    """A scorer that also knows what each dial of a known series is worth (``models.contact.scorer.Scorer`` is one)."""
-
-    def __call__(self, customer_rows: IntArray, n_earlier: int) -> npt.NDArray[np.float32]:
-        """P(keyman contact) in every slot after ``n_earlier`` failed dials, wherever those stood; (m, n_slots)."""
-        ...
-
-    def score_series(self, customer_rows: IntArray, slot_rows: IntArray) -> npt.NDArray[np.float32]:
-        """P(keyman contact) of each planned dial given that the customer's earlier ones have failed; (m,)."""
-        ...
-
-
-DEEPEST = 10  # most dials of one series that are weighed against other customers
-CHUNK = 20_000  # customers scored at a time where only a sum or a few slots are kept
-COARSE = 8_000  # customers on whom the prices behind the weights of a series are found
+from models.planning.sequences import Demand, FloatArray, IntArray
+from models.planning.worth import CHUNK, Scorer, SeriesScorer, build_demand, rate_of_stops
 
 
 @dataclass(frozen=True)
@@ -57,10 +38,12 @@ class CallPlan:
     dials : DataFrame
         customer_row · slot_row · rank (1 = first in its slot) · p_keyman (given that the earlier rows of this customer
         failed) · attempt_number (of the phone's listing) · value · survival (chance that the earlier rows leave this
-        one to be dialled) · allowed_because · arm (plan, explore) · propensity (chance of being dialled in this slot,
-        see ``models.planning.exploring``; 1 beyond the first day, which is planned again); sorted by slot_row, rank.
+        one to be dialled) · places (that it is given: 1, or agent-seconds) · allowed_because · arm (plan, explore,
+        control) ·
+        propensity (chance of being dialled in this slot, see ``models.planning.exploring``; 1 beyond the first day,
+        which is planned again); sorted by slot_row, rank.
     prices : float64 array of shape (n_slots,)
-        Expected value of one more place.
+        Expected value of one more place: of a dial, or of an agent-second.
     expected_contacts : float
         Sum of survival · p_keyman.
     objective, upper_bound : float
@@ -95,6 +78,7 @@ def build_call_plan(
     demand: Demand | None = None,
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
+    effort: Effort | None = None,
 ) -> CallPlan:
     """Plan the horizon: pins, promised call-backs, then series of dials by slot prices, then every place still empty.
 
@@ -108,7 +92,7 @@ def build_call_plan(
     slots
         ``slot_start``, sorted; a slot's position is its slot_row.
     capacity : int array of shape (n_slots,)
-        Places per slot.
+        Places per slot: dials, or agent-seconds.
     packs
         The packs behind ``eligibility``, for ``allowed_because``.
     demand
@@ -116,7 +100,9 @@ def build_call_plan(
     decisions
         Whose pins are placed first; blocks are for ``apply_blocks``, beforehand.
     rng
-        Draws the lots of ``planning.explore_share``; without it nothing is explored.
+        Draws the lots of ``planning.explore_share`` and the control arm's dials; without it there are neither.
+    effort
+        Places that a dial takes; by default one. Not used with ``demand``, which knows.
 
     Returns
     -------
@@ -126,23 +112,21 @@ def build_call_plan(
     """
     places = np.asarray(capacity, dtype=np.int64)
     if demand is None:
-        demand = build_demand(scorer, eligibility, slots, places, tables, settings)
+        demand = build_demand(scorer, eligibility, slots, places, tables, settings, effort)
     pins = (decisions or Decisions()).pins
     given = _list_given(pins, demand, eligibility, slots, tables, settings)
-    ground = Ground(demand, places, eligibility, given)
+    ground, control = set_control_apart(Ground(demand, places, eligibility, given), slots, tables, settings, rng)
     board, priced = _place_all(ground, settings)
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
         board = replay(ground, planned, priced.prices, lots)
-    dials = _list_dials(board, demand, eligibility, tables)
     objective = sum_worth(board, demand)
-    stop_rate = _rate_of_stops(tables)
-    dials = _add_chances(
-        dials, score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy()), stop_rate
-    )
+    dials = list_dials(board.dials[: board.n_dials[0]], scorer, demand, eligibility, tables)
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
     if lots is not None:
         dials = add_arms(dials, ground, planned, priced.prices, lots)
+    if control is not None:
+        dials = mark_control(dials, control, len(slots))
     return CallPlan(
         dials=dials.drop(columns=["eligible_row", "n_earlier"]),
         prices=priced.prices,
@@ -150,100 +134,9 @@ def build_call_plan(
         objective=objective,
         upper_bound=priced.upper_bound,
         gap=_gap(objective, priced.upper_bound),
-        unplanned=_list_unplanned(dials, eligibility),
+        unplanned=list_unplanned(dials, eligibility),
         notes=tuple(tell_unkept(pins, dials, eligibility)),
     )
-
-
-def build_demand(
-    scorer: Scorer,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
-    capacity: npt.NDArray[np.integer],
-    tables: Tables,
-    settings: Settings,
-) -> Demand:
-    """Score first dials everywhere, and later dials where a customer is worth dialling at all.
-
-    A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
-    the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
-    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew.
-    """
-    rows = eligibility.eligible_rows
-    value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
-    p_first = np.where(eligibility.lawful, scorer(rows, 0), np.float32(-1)).astype(np.float32, copy=False)
-    day_start = _start_of_days(slots, settings)
-    deepest = min(len(day_start) - 1, DEEPEST, int(eligibility.attempts_left.max(initial=1)))
-    most = np.minimum(eligibility.attempts_left, deepest)
-    weight = value[:, None]
-    if deepest > 1 and len(rows):
-        best_slot, is_wanted = _find_first_choice(p_first, value, np.asarray(capacity, dtype=np.int64))
-        fade = _measure_fade(scorer, rows, p_first, is_wanted)
-        p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
-        weight = _weigh_depths(value, p_best, fade, _rate_of_stops(tables), deepest)
-    return Demand(p_first, np.ascontiguousarray(weight, dtype=np.float32), most.astype(np.int64), day_start)
-
-
-def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
-    local = pd.DatetimeIndex(slots["slot_start"]).tz_convert(settings.timezone).tz_localize(None).normalize()
-    starts = np.flatnonzero(np.append(True, np.diff(local.asi8) != 0)) if len(local) else np.zeros(0)
-    return np.append(starts, len(local)).astype(np.int64)
-
-
-def _find_first_choice(
-    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], capacity: IntArray
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Best slot of a single dial at coarse prices, and who is worth one."""
-    every = np.arange(0, len(p_first), max(1, len(p_first) // COARSE))
-    net = p_first[every] * value[every, None]
-    places = np.floor(capacity * (len(every) / len(p_first))).astype(np.int64)
-    prices = price_demand(build_single_demand(net, p_first[every] >= 0), places, steps=SMOOTHING).prices
-    best_slot = np.zeros(len(p_first), dtype=np.int64)
-    is_wanted = np.zeros(len(p_first), dtype=np.bool_)
-    for first in range(0, len(p_first), CHUNK):
-        part = slice(first, first + CHUNK)
-        margin = np.where(p_first[part] >= 0, p_first[part] * value[part, None] - prices.astype(np.float32), -np.inf)
-        best_slot[part] = margin.argmax(axis=1)
-        is_wanted[part] = margin.max(axis=1) >= 0
-    return best_slot, is_wanted
-
-
-def _measure_fade(
-    scorer: Scorer, rows: IntArray, p_first: npt.NDArray[np.float32], is_wanted: npt.NDArray[np.bool_]
-) -> FloatArray:
-    """Ratio of p_keyman of a second dial to a first, 0 to 1, per customer; the median for those not worth a first."""
-    fade = np.full(len(rows), np.nan)
-    wanted = np.flatnonzero(is_wanted)
-    for first in range(0, len(wanted), CHUNK):
-        part = wanted[first : first + CHUNK]
-        lawful = p_first[part] >= 0
-        second = np.where(lawful, scorer(rows[part], 1), 0).sum(axis=1, dtype=float)
-        once = np.where(lawful, p_first[part], 0).sum(axis=1, dtype=float)
-        fade[part] = np.clip(second / np.where(once > 0, once, np.inf), 0, 1)
-    return np.where(np.isnan(fade), np.nanmedian(fade) if len(wanted) else 1.0, fade)
-
-
-def _weigh_depths(
-    value: npt.NDArray[np.float32], p_best: npt.NDArray[np.float32], fade: FloatArray, stop_rate: float, deepest: int
-) -> FloatArray:
-    weight = np.empty((len(value), deepest))
-    chance, faded = value.astype(float), np.ones(len(value))
-    for depth in range(deepest):
-        weight[:, depth] = chance * faded
-        chance = chance * np.clip(1 - p_best * faded - stop_rate, 0, 1)
-        faded = faded * fade
-    return weight
-
-
-def _rate_of_stops(tables: Tables) -> float:
-    """Share of dials that end a series without a contact: a refusal by another, or a wrong number."""
-    attempts = tables.call_attempts
-    if len(attempts) == 0:
-        return 0.0
-    ends = (attempts["refused"].to_numpy(dtype=bool) & (attempts["outcome"] != CONTACT)) | (
-        attempts["outcome"] == WRONG_NUMBER
-    )
-    return float(ends.mean())
 
 
 def _list_given(
@@ -256,7 +149,7 @@ def _list_given(
 ) -> Given:
     """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
     pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
-    customers, promised = _list_promises(eligibility, slots, tables, settings)
+    customers, promised = list_promises(eligibility, slots, tables, settings)
     had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
     is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
@@ -285,7 +178,7 @@ def _place_all(ground: Ground, settings: Settings) -> tuple[Board, SlotPrices]:
             return board, stated
 
 
-def _list_promises(
+def list_promises(
     eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
 ) -> tuple[IntArray, IntArray]:
     """Promised call-backs that a lawful slot of the horizon holds: (eligible_row, slot_row), by time, then customer."""
@@ -305,9 +198,22 @@ def _gap(objective: float, upper_bound: float) -> float:
     return max(0.0, 1.0 - objective / upper_bound) if upper_bound > 0 else 0.0
 
 
-def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: Tables) -> pd.DataFrame:
-    """One row per dial by customer and time, with its place in the customer's series and the phone's listing."""
-    placed = board.dials[: board.n_dials[0]]
+def list_dials(
+    placed: IntArray, scorer: Scorer, demand: Demand, eligibility: Eligibility, tables: Tables
+) -> pd.DataFrame:
+    """One row per dial by customer and time: its place in the customer's series and the phone's listing, its chances.
+
+    Parameters
+    ----------
+    placed : int64 array of shape (n_dials, 2)
+        (eligible_row, slot_row), in any order.
+    """
+    dials = _number_dials(placed, demand, eligibility, tables)
+    p_keyman = score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy())
+    return _add_chances(dials, p_keyman, rate_of_stops(tables))
+
+
+def _number_dials(placed: IntArray, demand: Demand, eligibility: Eligibility, tables: Tables) -> pd.DataFrame:
     placed = placed[np.lexsort((placed[:, 1], placed[:, 0]))]
     rows, slot_rows = placed[:, 0], placed[:, 1]
     dials = pd.DataFrame({"eligible_row": rows, "slot_row": slot_rows, "customer_row": eligibility.eligible_rows[rows]})
@@ -318,6 +224,7 @@ def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: 
         attempt_number=eligibility.attempt_number[rows] + nth_of_phone + 1,
         value=tables.customers["value"].to_numpy(dtype=float)[dials["customer_row"]],
         p_keyman=demand.p_first[rows, slot_rows],
+        places=demand.measure_loads(rows, slot_rows),
     )
 
 
@@ -361,7 +268,8 @@ def _add_ranks(dials: pd.DataFrame) -> pd.DataFrame:
     return ranked.assign(rank=ranked.groupby("slot_row").cumcount().to_numpy() + 1)
 
 
-def _list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
+def list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
+    """customer_row · reason of those who may be called and are not: no_lawful_slot, no_capacity."""
     is_planned = np.zeros(len(eligibility.eligible_rows), dtype=np.bool_)
     is_planned[dials["eligible_row"].to_numpy()] = True
     has_slot = eligibility.lawful.any(axis=1)
