@@ -1,5 +1,6 @@
 """The stages that plan: who is dialled when, how many seats each hour should have, and what that gains."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,18 @@ from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
+from models.planning.contenders import plan_contenders
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan, build_demand
 from models.planning.staffing import build_staffing
+from pipelines.cluster import Cluster
 from pipelines.intake import Intake
 from pipelines.listing import is_firm
 from pipelines.order import Order
+from pipelines.partitions import PartitionedScorer, spread_scorer
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
@@ -39,7 +43,7 @@ class Planned:
         Why each dial of the firm day was chosen: reason (English) · reason_ja (Japanese), indexed as ``plan.dials``.
     """
 
-    scorer: Scorer
+    scorer: Scorer | PartitionedScorer
     eligibility: Eligibility
     plan: CallPlan
     dials_given: np.ndarray
@@ -49,19 +53,19 @@ class Planned:
 
 
 @stage("plan", tell=lambda planned: _tell_plan(planned))
-def place(order: Order, intake: Intake, model: NightModel) -> Planned:
-    """Find who may be called, score them, and place their dials."""
+def place(order: Order, intake: Intake, model: NightModel, cluster: Cluster | None = None) -> Planned:
+    """Find who may be called, score them, and place their dials; with a cluster its workers score and price."""
     settings, tables = order.settings, intake.tables
     packs = read_rule_packs(settings.rule_packs)
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
     eligibility = apply_blocks(eligibility, intake.decisions.blocks)
-    scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
+    scorer, weigh = _score(order, intake, model, eligibility, cluster)
     given = intake.capacity["dials"].to_numpy()
-    demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings)
+    demand = weigh(given)
     advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings)
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = advice.places if is_reshaped else given
-    made = build_call_plan(
+    made = (build_call_plan if cluster is None else plan_contenders)(
         scorer,
         eligibility,
         intake.slots,
@@ -69,11 +73,23 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         tables,
         settings,
         packs,
-        None if is_reshaped else demand,
+        weigh(obeyed) if is_reshaped else demand,
         intake.decisions,
         seed_lots(order),
     )
     return Planned(scorer, eligibility, made, given, obeyed, advice, explain(order, intake, scorer, made))
+
+
+def _score(
+    order: Order, intake: Intake, model: NightModel, eligibility: Eligibility, cluster: Cluster | None
+) -> tuple[Scorer | PartitionedScorer, Callable[[np.ndarray], Any]]:
+    """The scorer, and what says for given places what dials are worth, here or on the workers."""
+    settings, tables, slots = order.settings, intake.tables, intake.slots
+    if cluster is not None:
+        spread = spread_scorer(cluster, model.model, tables, order.as_of, slots, settings)
+        return spread, lambda places: spread.build_demand(eligibility, places)
+    scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, slots, settings)
+    return scorer, lambda places: build_demand(scorer, eligibility, slots, places, tables, settings)
 
 
 def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:
@@ -110,10 +126,13 @@ def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -
     )
 
 
-def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.DataFrame:
+def explain(order: Order, intake: Intake, scorer: Scorer | PartitionedScorer, made: CallPlan) -> pd.DataFrame:
     """Say in English and Japanese why each dial of the firm day was chosen, indexed as the plan's dials."""
     firm = made.dials[is_firm(order, intake, made)]
-    told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
+    who = firm["customer_row"].to_numpy()
+    if isinstance(scorer, PartitionedScorer):
+        scorer, who = scorer.bring_home(who), np.arange(len(who))
+    told = explain_dials(scorer, who, firm["slot_row"].to_numpy())
     told = told.set_axis(firm.index)
     told.loc[(firm["arm"] == EXPLORE).to_numpy(), ["reason", "reason_ja"]] = DRAWN_BY_LOT
     return told

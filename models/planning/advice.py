@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from configs.settings import Settings
-from models.planning.sequences import Demand, IntArray
+from models.planning.prices import Market
+from models.planning.sequences import IntArray
 from models.planning.shifts import Roster, plan_shifts
 from models.planning.staffing import Worth, bound_seats, judge_places, recommend_for_demand, take_sample
 
@@ -52,7 +53,7 @@ class StaffingAdvice:
 
 
 def advise_staffing(
-    demand: Demand, capacity: npt.NDArray[np.integer], slot_starts: pd.DatetimeIndex, settings: Settings
+    demand: Market, capacity: npt.NDArray[np.integer], slot_starts: pd.DatetimeIndex, settings: Settings
 ) -> StaffingAdvice:
     """Recommend places per slot: with shift templates those of the best roster, else those of freely moved seats.
 

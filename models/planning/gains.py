@@ -21,7 +21,8 @@ from models.contact.encoding import build_encoding
 from models.contact.trust import Trust
 from models.planning.eligibility import Eligibility, take_eligible
 from models.planning.rules import RulePack
-from models.planning.schedule import Scorer, build_call_plan, score_dials
+from models.planning.schedule import build_call_plan, score_dials
+from models.planning.series import Scorer
 
 PARTS_OF_GAIN = ("timing", "list", "staffing", "total")
 MOST_CUSTOMERS = 30_000

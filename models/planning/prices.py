@@ -2,26 +2,47 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from models.planning.sequences import (
-    Demand,
-    FloatArray,
-    IntArray,
-    build_single_demand,
-    sum_best_values,
-    sum_soft_values,
-    threads_for,
-)
+from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
 
 SMOOTHING = (0.1, 0.03, 0.01)  # tau as a share of the mean best value, lowered step by step
 FINER = (0.003, 0.001)  # where customers are few, or a plan's gap asks for it
 FEW = 2_000  # customers few enough for the finest prices at once
 SAMPLE = 8_000  # customers on whom the first, coarse steps are taken
 ROUNDS = 60  # most L-BFGS-B iterations per step
+
+
+class Market(Protocol):
+    """All who may be dialled, as prices see them: a ``Demand``, or one whose customers are spread over machines.
+
+    The methods are those of ``Demand``.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Customers and slots."""
+        ...
+
+    def mean_best(self) -> float:
+        """Mean over customers of what their best first dial is worth."""
+        ...
+
+    def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
+        """Smoothed best values, summed, and the expected dials per slot."""
+        ...
+
+    def sum_best(self, prices: FloatArray) -> float:
+        """Best values, summed."""
+        ...
+
+    def take(self, rows: IntArray) -> Demand:
+        """Give the demand of some customers."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -75,27 +96,27 @@ def solve_prices(
 
 
 def price_demand(
-    demand: Demand, capacity: IntArray, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
+    demand: Market, capacity: IntArray, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
 ) -> SlotPrices:
     """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
 
     ``steps`` are the smoothings to take on everyone, lowered in this order; by default as many as pay.
     """
     scale = mean_best(demand)
-    n_slots = demand.p_first.shape[1]
+    n, n_slots = demand.shape
     if scale <= 0.0:
         return SlotPrices(np.zeros(n_slots), 0.0, 0)
     prices = np.zeros(n_slots) if start is None else np.maximum(np.asarray(start, dtype=float), 0.0)
     n_iterations = 0
     for part, part_steps in [(demand, steps)] if steps else _plan_steps(demand):
-        share = len(part.p_first) / len(demand.p_first)
+        places = capacity.astype(np.float64) * (part.shape[0] / n)
         for step in part_steps:
-            prices, n = _descend(part, capacity.astype(np.float64) * share, prices, step * scale)
-            n_iterations += n
+            prices, n_more = _descend(part, places, prices, step * scale)
+            n_iterations += n_more
     return SlotPrices(prices, bound_value(demand, capacity, prices), n_iterations)
 
 
-def refine_prices(demand: Demand, capacity: IntArray, priced: SlotPrices) -> SlotPrices:
+def refine_prices(demand: Market, capacity: IntArray, priced: SlotPrices) -> SlotPrices:
     """Go on with less smoothing, for a plan whose gap is not good enough yet; the better bound is kept."""
     prices, n = priced.prices, 0
     for step in FINER if mean_best(demand) > 0 else ():
@@ -105,32 +126,27 @@ def refine_prices(demand: Demand, capacity: IntArray, priced: SlotPrices) -> Slo
     return SlotPrices(prices, min(bound, priced.upper_bound), priced.n_iterations + n)
 
 
-def mean_best(demand: Demand) -> float:
+def mean_best(demand: Market) -> float:
     """Mean over customers of what their best first dial is worth; 0 without customers or slots."""
-    if demand.p_first.size == 0:
-        return 0.0
-    return float((demand.weight[:, 0] * np.maximum(demand.p_first.max(axis=1), 0)).mean())
+    return demand.mean_best()
 
 
-def _plan_steps(demand: Demand) -> list[tuple[Demand, tuple[float, ...]]]:
+def _plan_steps(demand: Market) -> list[tuple[Market, tuple[float, ...]]]:
     """Few customers: every step on everyone, the finest where they cost nothing. Many: all but the last on a sample."""
-    n = len(demand.p_first)
+    n = demand.shape[0]
     if n < 2 * SAMPLE:
         return [(demand, SMOOTHING + FINER if n <= FEW else SMOOTHING)]
-    every = np.arange(0, n, n // SAMPLE)
-    sample = Demand(demand.p_first[every], demand.weight[every], demand.most_dials[every], demand.day_start)
-    return [(sample, SMOOTHING), (demand, SMOOTHING[-1:])]
+    return [(demand.take(np.arange(0, n, n // SAMPLE)), SMOOTHING), (demand, SMOOTHING[-1:])]
 
 
-def _descend(demand: Demand, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
+def _descend(demand: Market, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
     scale = max(float(capacity.sum()), 1.0) * max(tau, 1e-12)
 
     def dual(at: FloatArray) -> tuple[float, FloatArray]:
-        value, use = sum_soft_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, at, tau)
+        value, use = demand.sum_soft(at, tau)
         return (float(capacity @ at) + value) / scale, (capacity - use) / scale * tau
 
-    with threads_for(demand):
-        return _minimise(lambda at: dual(at * tau), prices / tau, tau)
+    return _minimise(lambda at: dual(at * tau), prices / tau, tau)
 
 
 def _minimise(
@@ -143,7 +159,7 @@ def _minimise(
     return np.maximum(found.x, 0.0) * unit, int(found.nit)
 
 
-def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float:
+def bound_value(demand: Market, capacity: IntArray, prices: FloatArray) -> float:
     """Unsmoothed dual at any prices >= 0: an upper bound on the value of every plan.
 
     Examples
@@ -152,6 +168,4 @@ def bound_value(demand: Demand, capacity: IntArray, prices: FloatArray) -> float
     >>> bound_value(demand, np.array([2]), np.array([0.5]))
     1.0
     """
-    with threads_for(demand):
-        best = sum_best_values(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
-    return float(capacity @ prices) + float(best)
+    return float(capacity @ prices) + demand.sum_best(prices)

@@ -1,6 +1,6 @@
 """The call plan: who is dialled in which slot, in which order, and how far that can be from the best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -10,24 +10,26 @@ import pandas as pd
 
 from configs.settings import Settings
 from features.contracts import Tables
-from features.outcomes import CONTACT, WRONG_NUMBER
-from models.planning.arms import PLAN, Given, Ground, add_arms, draw_arms, replay
-from models.planning.decisions import Decisions, list_pins, tell_unkept
+from models.planning.arms import PLAN, Ground, add_arms, draw_arms, replay
+from models.planning.decisions import Decisions, tell_unkept
 from models.planning.eligibility import Eligibility
-from models.planning.placing import (
-    Board,
-    demand_after,
-    fill_places,
-    place_by_prices,
-    place_fixed,
-    place_owed,
-    sum_worth,
-)
-from models.planning.prices import SMOOTHING, SlotPrices, price_demand, refine_prices
+from models.planning.given import find_owed, lay_given, list_given
+from models.planning.placing import Board, demand_after, fill_places, place_by_prices, sum_worth
+from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
-from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
-
-Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
+from models.planning.sequences import Demand, FloatArray, IntArray
+from models.planning.series import (
+    CHUNK,
+    Scorer,
+    SeriesFacts,
+    count_deepest,
+    find_first_choice,
+    measure_fade,
+    price_coarsely,
+    rate_of_stops,
+    start_of_days,
+    weigh_depths,
+)
 
 
 @runtime_checkable
@@ -41,11 +43,6 @@ class SeriesScorer(Protocol):
     def score_series(self, customer_rows: IntArray, slot_rows: IntArray) -> npt.NDArray[np.float32]:
         """P(keyman contact) of each planned dial given that the customer's earlier ones have failed; (m,)."""
         ...
-
-
-DEEPEST = 10  # most dials of one series that are weighed against other customers
-CHUNK = 20_000  # customers scored at a time where only a sum or a few slots are kept
-COARSE = 8_000  # customers on whom the prices behind the weights of a series are found
 
 
 @dataclass(frozen=True)
@@ -95,6 +92,7 @@ def build_call_plan(
     demand: Demand | None = None,
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
+    prices: FloatArray | None = None,
 ) -> CallPlan:
     """Plan the horizon: pins, promised call-backs, then series of dials by slot prices, then every place still empty.
 
@@ -117,6 +115,8 @@ def build_call_plan(
         Whose pins are placed first; blocks are for ``apply_blocks``, beforehand.
     rng
         Draws the lots of ``planning.explore_share``; without it nothing is explored.
+    prices : array of shape (n_slots,), optional
+        Slot prices found elsewhere, used as they are; by default these customers' own.
 
     Returns
     -------
@@ -128,15 +128,14 @@ def build_call_plan(
     if demand is None:
         demand = build_demand(scorer, eligibility, slots, places, tables, settings)
     pins = (decisions or Decisions()).pins
-    given = _list_given(pins, demand, eligibility, slots, tables, settings)
-    ground = Ground(demand, places, eligibility, given)
-    board, priced = _place_all(ground, settings)
+    ground = Ground(demand, places, eligibility, list_given(pins, demand, eligibility, slots, tables, settings))
+    board, priced = _place_all(ground, settings, prices)
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
         board = replay(ground, planned, priced.prices, lots)
     dials = _list_dials(board, demand, eligibility, tables)
     objective = sum_worth(board, demand)
-    stop_rate = _rate_of_stops(tables)
+    stop_rate = rate_of_stops(tables)
     dials = _add_chances(
         dials, score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy()), stop_rate
     )
@@ -150,7 +149,7 @@ def build_call_plan(
         objective=objective,
         upper_bound=priced.upper_bound,
         gap=_gap(objective, priced.upper_bound),
-        unplanned=_list_unplanned(dials, eligibility),
+        unplanned=list_unplanned(dials, eligibility),
         notes=tuple(tell_unkept(pins, dials, eligibility)),
     )
 
@@ -162,143 +161,51 @@ def build_demand(
     capacity: npt.NDArray[np.integer],
     tables: Tables,
     settings: Settings,
+    facts: SeriesFacts | None = None,
 ) -> Demand:
     """Score first dials everywhere, and later dials where a customer is worth dialling at all.
 
     A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
     the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
     coarse prices. The weights only steer the search; the plan's p_keyman are scored anew.
+
+    Parameters
+    ----------
+    facts
+        What the weights take from all customers together, where these are not all; by default it is learned from these.
     """
     rows = eligibility.eligible_rows
     value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
     p_first = np.where(eligibility.lawful, scorer(rows, 0), np.float32(-1)).astype(np.float32, copy=False)
-    day_start = _start_of_days(slots, settings)
-    deepest = min(len(day_start) - 1, DEEPEST, int(eligibility.attempts_left.max(initial=1)))
+    day_start = start_of_days(slots, settings)
+    deepest = facts.deepest if facts else count_deepest(day_start, eligibility)
     most = np.minimum(eligibility.attempts_left, deepest)
     weight = value[:, None]
     if deepest > 1 and len(rows):
-        best_slot, is_wanted = _find_first_choice(p_first, value, np.asarray(capacity, dtype=np.int64))
-        fade = _measure_fade(scorer, rows, p_first, is_wanted)
+        prices = facts.prices if facts else price_coarsely(p_first, value, capacity)
+        best_slot, is_wanted = find_first_choice(p_first, value, prices)
+        fade = measure_fade(scorer, rows, p_first, is_wanted, facts.fade if facts else None)
         p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
-        weight = _weigh_depths(value, p_best, fade, _rate_of_stops(tables), deepest)
+        weight = weigh_depths(value, p_best, fade, facts.stop_rate if facts else rate_of_stops(tables), deepest)
     return Demand(p_first, np.ascontiguousarray(weight, dtype=np.float32), most.astype(np.int64), day_start)
 
 
-def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
-    local = pd.DatetimeIndex(slots["slot_start"]).tz_convert(settings.timezone).tz_localize(None).normalize()
-    starts = np.flatnonzero(np.append(True, np.diff(local.asi8) != 0)) if len(local) else np.zeros(0)
-    return np.append(starts, len(local)).astype(np.int64)
-
-
-def _find_first_choice(
-    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], capacity: IntArray
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    """Best slot of a single dial at coarse prices, and who is worth one."""
-    every = np.arange(0, len(p_first), max(1, len(p_first) // COARSE))
-    net = p_first[every] * value[every, None]
-    places = np.floor(capacity * (len(every) / len(p_first))).astype(np.int64)
-    prices = price_demand(build_single_demand(net, p_first[every] >= 0), places, steps=SMOOTHING).prices
-    best_slot = np.zeros(len(p_first), dtype=np.int64)
-    is_wanted = np.zeros(len(p_first), dtype=np.bool_)
-    for first in range(0, len(p_first), CHUNK):
-        part = slice(first, first + CHUNK)
-        margin = np.where(p_first[part] >= 0, p_first[part] * value[part, None] - prices.astype(np.float32), -np.inf)
-        best_slot[part] = margin.argmax(axis=1)
-        is_wanted[part] = margin.max(axis=1) >= 0
-    return best_slot, is_wanted
-
-
-def _measure_fade(
-    scorer: Scorer, rows: IntArray, p_first: npt.NDArray[np.float32], is_wanted: npt.NDArray[np.bool_]
-) -> FloatArray:
-    """Ratio of p_keyman of a second dial to a first, 0 to 1, per customer; the median for those not worth a first."""
-    fade = np.full(len(rows), np.nan)
-    wanted = np.flatnonzero(is_wanted)
-    for first in range(0, len(wanted), CHUNK):
-        part = wanted[first : first + CHUNK]
-        lawful = p_first[part] >= 0
-        second = np.where(lawful, scorer(rows[part], 1), 0).sum(axis=1, dtype=float)
-        once = np.where(lawful, p_first[part], 0).sum(axis=1, dtype=float)
-        fade[part] = np.clip(second / np.where(once > 0, once, np.inf), 0, 1)
-    return np.where(np.isnan(fade), np.nanmedian(fade) if len(wanted) else 1.0, fade)
-
-
-def _weigh_depths(
-    value: npt.NDArray[np.float32], p_best: npt.NDArray[np.float32], fade: FloatArray, stop_rate: float, deepest: int
-) -> FloatArray:
-    weight = np.empty((len(value), deepest))
-    chance, faded = value.astype(float), np.ones(len(value))
-    for depth in range(deepest):
-        weight[:, depth] = chance * faded
-        chance = chance * np.clip(1 - p_best * faded - stop_rate, 0, 1)
-        faded = faded * fade
-    return weight
-
-
-def _rate_of_stops(tables: Tables) -> float:
-    """Share of dials that end a series without a contact: a refusal by another, or a wrong number."""
-    attempts = tables.call_attempts
-    if len(attempts) == 0:
-        return 0.0
-    ends = (attempts["refused"].to_numpy(dtype=bool) & (attempts["outcome"] != CONTACT)) | (
-        attempts["outcome"] == WRONG_NUMBER
-    )
-    return float(ends.mean())
-
-
-def _list_given(
-    pins: pd.DataFrame,
-    demand: Demand,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
-    tables: Tables,
-    settings: Settings,
-) -> Given:
-    """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
-    pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
-    customers, promised = _list_promises(eligibility, slots, tables, settings)
-    had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
-    is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
-    first, last = is_kept & ~is_own, is_kept & is_own
-    return Given(
-        rows=np.concatenate([pinned[first], customers, pinned[last]]),
-        slots=np.concatenate([pinned_slots[first], promised, pinned_slots[last]]),
-        owed=np.maximum(settings.planning.min_attempts - had, 0),
-    )
-
-
-def _place_all(ground: Ground, settings: Settings) -> tuple[Board, SlotPrices]:
-    demand, lawful = ground.demand, ground.eligibility.lawful
-    owed = place_owed(ground.lay_board(), demand, lawful, ground.given.owed)
+def _place_all(ground: Ground, settings: Settings, prices: FloatArray | None = None) -> tuple[Board, SlotPrices]:
+    demand, lawful, owed = ground.demand, ground.eligibility.lawful, find_owed(ground)
     priced: SlotPrices | None = None
     while True:  # twice at most: a second time with finer prices
-        board = ground.lay_board()
-        place_fixed(board, owed[:, 0], owed[:, 1], np.zeros(len(owed), dtype=np.bool_))
+        board = lay_given(ground, owed)
         kept, rest, room = sum_worth(board, demand), demand_after(board, demand), board.room.copy()
-        is_first = priced is None
-        priced = price_demand(rest, room) if priced is None else refine_prices(rest, room, priced)
+        is_first = priced is None and prices is None
+        if prices is not None:
+            priced = SlotPrices(prices, bound_value(rest, room, prices), 0)
+        else:
+            priced = price_demand(rest, room) if priced is None else refine_prices(rest, room, priced)
         place_by_prices(board, rest, priced.prices)
         fill_places(board, demand, lawful, priced.prices)
         stated = replace(priced, upper_bound=kept + priced.upper_bound)
         if not is_first or _gap(sum_worth(board, demand), stated.upper_bound) <= settings.planning.max_gap:
             return board, stated
-
-
-def _list_promises(
-    eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
-) -> tuple[IntArray, IntArray]:
-    """Promised call-backs that a lawful slot of the horizon holds: (eligible_row, slot_row), by time, then customer."""
-    times = pd.DatetimeIndex(tables.customers["callback_at"].iloc[eligibility.eligible_rows]).as_unit("us")
-    starts = pd.DatetimeIndex(slots["slot_start"]).as_unit("us").asi8
-    slot = np.searchsorted(starts, times.asi8, side="right") - 1
-    length = settings.slot_minutes * 60_000_000
-    is_inside = np.asarray(times.notna()) & (slot >= 0)
-    is_inside[is_inside] = times.asi8[is_inside] < starts[slot[is_inside]] + length
-    rows = np.flatnonzero(is_inside)
-    rows = rows[eligibility.lawful[rows, slot[rows]]]
-    rows = rows[np.lexsort((rows, times.asi8[rows]))]
-    return rows.astype(np.int64), slot[rows].astype(np.int64)
 
 
 def _gap(objective: float, upper_bound: float) -> float:
@@ -361,9 +268,9 @@ def _add_ranks(dials: pd.DataFrame) -> pd.DataFrame:
     return ranked.assign(rank=ranked.groupby("slot_row").cumcount().to_numpy() + 1)
 
 
-def _list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
-    is_planned = np.zeros(len(eligibility.eligible_rows), dtype=np.bool_)
-    is_planned[dials["eligible_row"].to_numpy()] = True
+def list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
+    """List who may be called and has no dial among ``dials`` (customer_row): customer_row · reason."""
+    is_planned = np.isin(eligibility.eligible_rows, dials["customer_row"].to_numpy())
     has_slot = eligibility.lawful.any(axis=1)
     reason = np.where(has_slot, "no_capacity", "no_lawful_slot")
     return pd.DataFrame({"customer_row": eligibility.eligible_rows[~is_planned], "reason": reason[~is_planned]})

@@ -55,6 +55,32 @@ class Demand:
     most_dials: IntArray
     day_start: IntArray
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Customers and slots."""
+        return self.p_first.shape[0], self.p_first.shape[1]
+
+    def mean_best(self) -> float:
+        """Mean over customers of what their best first dial is worth; 0 without customers or slots."""
+        if self.p_first.size == 0:
+            return 0.0
+        return float((self.weight[:, 0] * np.maximum(self.p_first.max(axis=1), 0)).mean())
+
+    def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
+        """Sum over customers of their best value smoothed by ``tau``, and the expected dials per slot."""
+        with threads_for(self):
+            value, use = sum_soft_values(self.p_first, self.weight, self.most_dials, self.day_start, prices, tau)
+        return float(value), use
+
+    def sum_best(self, prices: FloatArray) -> float:
+        """Sum over customers of what their best sequence is worth at the prices."""
+        with threads_for(self):
+            return float(sum_best_values(self.p_first, self.weight, self.most_dials, self.day_start, prices))
+
+    def take(self, rows: IntArray) -> "Demand":
+        """Give the demand of some customers, in the order asked."""
+        return Demand(self.p_first[rows], self.weight[rows], self.most_dials[rows], self.day_start)
+
 
 @contextmanager
 def threads_for(demand: Demand) -> Iterator[None]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from configs.settings import Settings
 from models.planning.duties import Duty, lay_duties
-from models.planning.prices import bound_value, mean_best, price_demand
+from models.planning.prices import Market, bound_value, mean_best, price_demand
 from models.planning.roster import Away, Cut, RosterProgram, Solution, Terms
 from models.planning.sequences import Demand, FloatArray, IntArray
 from models.planning.staffing import (
@@ -76,7 +76,7 @@ class Roster:
 
 
 def plan_shifts(
-    demand: Demand, capacity: npt.NDArray[np.integer], slot_starts: pd.DatetimeIndex, settings: Settings
+    demand: Market, capacity: npt.NDArray[np.integer], slot_starts: pd.DatetimeIndex, settings: Settings
 ) -> Roster:
     """Find the roster of the templates whose seats are worth most.
 

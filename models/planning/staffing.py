@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from configs.settings import Settings
 from models.planning.placing import fill_places, lay_free_board, place_by_prices, sum_worth
-from models.planning.prices import FINER, ROUNDS, SMOOTHING, mean_best, price_demand
+from models.planning.prices import FINER, ROUNDS, SMOOTHING, Market, mean_best, price_demand
 from models.planning.schedule import CallPlan
 from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand, sum_soft_values, threads_for
 
@@ -113,7 +113,7 @@ def find_frozen(n_slots: int, settings: Settings, slot_starts: pd.DatetimeIndex 
 
 
 def recommend_for_demand(
-    demand: Demand, capacity: npt.NDArray[np.integer], settings: Settings, bounds: SeatBounds | None = None
+    demand: Market, capacity: npt.NDArray[np.integer], settings: Settings, bounds: SeatBounds | None = None
 ) -> IntArray:
     """Move places between slots so that the plan is worth more.
 
@@ -153,11 +153,11 @@ def recommend_for_demand(
     return moved if gains else start
 
 
-def take_sample(demand: Demand) -> tuple[Demand, float]:
+def take_sample(demand: Market) -> tuple[Demand, float]:
     """An even sample of the customers, and which share of them it is (1 where they are few)."""
-    every = np.arange(0, len(demand.p_first), max(1, len(demand.p_first) // SAMPLE))
-    sample = Demand(demand.p_first[every], demand.weight[every], demand.most_dials[every], demand.day_start)
-    return sample, len(every) / max(len(demand.p_first), 1)
+    n = demand.shape[0]
+    every = np.arange(0, n, max(1, n // SAMPLE))
+    return demand.take(every), len(every) / max(n, 1)
 
 
 def _cut_to_total(least: IntArray, given: IntArray, total: int) -> IntArray:

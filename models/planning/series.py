@@ -1,0 +1,160 @@
+"""What later dials of a series are worth beside the first: the weights by which the search values them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from configs.settings import Settings
+from features.contracts import Tables
+from features.outcomes import CONTACT, WRONG_NUMBER
+from models.planning.eligibility import Eligibility
+from models.planning.prices import SMOOTHING, price_demand
+from models.planning.sequences import FloatArray, IntArray, build_single_demand
+
+Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
+
+DEEPEST = 10  # most dials of one series that are weighed against other customers
+CHUNK = 20_000  # customers scored at a time where only a sum or a few slots are kept
+COARSE = 8_000  # customers on whom the prices behind the weights of a series are found
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """What the weights of series take from all customers together, so that the rest is each customer's own affair.
+
+    Attributes
+    ----------
+    prices : float64 array of shape (n_slots,)
+        Coarse prices of single dials.
+    fade : float
+        Ratio of p_keyman of a second dial to a first, for customers not worth a first.
+    stop_rate : float
+        Share of dials that end a series without a contact.
+    deepest : int
+        Most dials of one series that are weighed.
+    """
+
+    prices: FloatArray
+    fade: float
+    stop_rate: float
+    deepest: int
+
+
+def learn_series_facts(
+    scorer: Scorer,
+    eligibility: Eligibility,
+    slots: pd.DataFrame,
+    capacity: npt.NDArray[np.integer],
+    tables: Tables,
+    settings: Settings,
+) -> SeriesFacts:
+    """Learn the facts from the same even sample of customers that the coarse prices are found on.
+
+    Inputs are those of :func:`build_demand`; ``fade`` alone may differ from what all customers would say.
+    """
+    deepest = count_deepest(start_of_days(slots, settings), eligibility)
+    n = len(eligibility.eligible_rows)
+    every = _take_evenly(n)
+    rows, lawful = eligibility.eligible_rows[every], eligibility.lawful[every]
+    value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
+    p_first = np.where(lawful, scorer(rows, 0), np.float32(-1))
+    places = np.floor(np.asarray(capacity) * (len(every) / max(n, 1)))
+    prices = price_coarsely(p_first, value, places)
+    is_wanted = find_first_choice(p_first, value, prices)[1]
+    fade = measure_fade(scorer, rows[is_wanted], p_first[is_wanted], is_wanted[is_wanted])
+    return SeriesFacts(prices, float(np.median(fade)) if len(fade) else 1.0, rate_of_stops(tables), deepest)
+
+
+def count_deepest(day_start: IntArray, eligibility: Eligibility) -> int:
+    """Most dials of one series that are worth weighing: at most one a day, and no more than anybody has left."""
+    return min(len(day_start) - 1, DEEPEST, int(eligibility.attempts_left.max(initial=1)))
+
+
+def _take_evenly(n: int) -> IntArray:
+    return np.arange(0, n, max(1, n // COARSE))
+
+
+def start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
+    """Position of each day's first slot, and the number of slots; (n_days + 1,)."""
+    local = pd.DatetimeIndex(slots["slot_start"]).tz_convert(settings.timezone).tz_localize(None).normalize()
+    starts = np.flatnonzero(np.append(True, np.diff(local.asi8) != 0)) if len(local) else np.zeros(0)
+    return np.append(starts, len(local)).astype(np.int64)
+
+
+def price_coarsely(
+    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], capacity: npt.NDArray[Any]
+) -> FloatArray:
+    """Prices of single dials, found on an even sample of customers."""
+    every = _take_evenly(len(p_first))
+    net = p_first[every] * value[every, None]
+    places = np.floor(np.asarray(capacity) * (len(every) / max(len(p_first), 1))).astype(np.int64)
+    return price_demand(build_single_demand(net, p_first[every] >= 0), places, steps=SMOOTHING).prices
+
+
+def find_first_choice(
+    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], prices: FloatArray
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Best slot of a single dial at coarse prices, and who is worth one."""
+    best_slot = np.zeros(len(p_first), dtype=np.int64)
+    is_wanted = np.zeros(len(p_first), dtype=np.bool_)
+    for first in range(0, len(p_first), CHUNK):
+        part = slice(first, first + CHUNK)
+        margin = np.where(p_first[part] >= 0, p_first[part] * value[part, None] - prices.astype(np.float32), -np.inf)
+        best_slot[part] = margin.argmax(axis=1)
+        is_wanted[part] = margin.max(axis=1) >= 0
+    return best_slot, is_wanted
+
+
+def measure_fade(
+    scorer: Scorer,
+    rows: IntArray,
+    p_first: npt.NDArray[np.float32],
+    is_wanted: npt.NDArray[np.bool_],
+    otherwise: float | None = None,
+) -> FloatArray:
+    """Ratio of p_keyman of a second dial to a first, 0 to 1, per customer.
+
+    For those not worth a first it is ``otherwise``, by default the median of the others.
+    """
+    fade = np.full(len(rows), np.nan)
+    wanted = np.flatnonzero(is_wanted)
+    for first in range(0, len(wanted), CHUNK):
+        part = wanted[first : first + CHUNK]
+        lawful = p_first[part] >= 0
+        second = np.where(lawful, scorer(rows[part], 1), 0).sum(axis=1, dtype=float)
+        once = np.where(lawful, p_first[part], 0).sum(axis=1, dtype=float)
+        fade[part] = np.clip(second / np.where(once > 0, once, np.inf), 0, 1)
+    if otherwise is None:
+        otherwise = float(np.nanmedian(fade)) if len(wanted) else 1.0
+    return np.where(np.isnan(fade), otherwise, fade)
+
+
+def weigh_depths(
+    value: npt.NDArray[np.float32], p_best: npt.NDArray[np.float32], fade: FloatArray, stop_rate: float, deepest: int
+) -> FloatArray:
+    """Worth of each dial of a series per p_keyman of a first one in its slot; (n, deepest).
+
+    ``p_best`` is p_keyman of a first dial in the customer's best slot.
+    """
+    weight = np.empty((len(value), deepest))
+    chance, faded = value.astype(float), np.ones(len(value))
+    for depth in range(deepest):
+        weight[:, depth] = chance * faded
+        chance = chance * np.clip(1 - p_best * faded - stop_rate, 0, 1)
+        faded = faded * fade
+    return weight
+
+
+def rate_of_stops(tables: Tables) -> float:
+    """Share of dials that end a series without a contact: a refusal by another, or a wrong number."""
+    attempts = tables.call_attempts
+    if len(attempts) == 0:
+        return 0.0
+    ends = (attempts["refused"].to_numpy(dtype=bool) & (attempts["outcome"] != CONTACT)) | (
+        attempts["outcome"] == WRONG_NUMBER
+    )
+    return float(ends.mean())
