@@ -11,6 +11,7 @@ import numba
 
 from configs.errors import ClusterError, UsageError
 
+ENGINES = ("local", "dask")
 LONGEST_WAIT = 20.0  # seconds until a scheduler has to answer and to have a worker
 LARGE_TASK = "1GiB"  # a partition travels inside its task, so that Dask can make it again when a worker is lost
 
@@ -28,6 +29,11 @@ class Cluster:
     def n_workers(self) -> int:
         """Workers that are there now."""
         return len(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def scatter(self, pieces: list[Any]) -> list[Any]:
+        """Send one piece to each worker, the same to the same every time; stand-ins for them."""
+        workers = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+        return [self.client.scatter(piece, workers=[at]) for piece, at in zip(pieces, workers, strict=True)]
 
     def keep(self, function: Callable[..., Any], *args: Any) -> Any:
         """Let a worker call the function and keep the answer; a stand-in for it, to be used among later arguments."""
@@ -75,7 +81,7 @@ def open_cluster(engine: str, scheduler: str | None, folder: Path) -> Iterator[C
     Raises
     ------
     UsageError
-        Dask is not installed, or the address is none.
+        Dask is not installed, the engine is another, or the address is none.
     ClusterError
         No scheduler answers there, or it has no workers.
 
@@ -85,6 +91,7 @@ def open_cluster(engine: str, scheduler: str | None, folder: Path) -> Iterator[C
     ...     print(cluster)
     None
     """
+    _check_options(engine, scheduler)
     if engine == "local":
         yield None
         return
@@ -103,6 +110,13 @@ def open_cluster(engine: str, scheduler: str | None, folder: Path) -> Iterator[C
             distributed.Client(workers) as client,
         ):
             yield Cluster(client)
+
+
+def _check_options(engine: str, scheduler: str | None) -> None:
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}: write one of {', '.join(ENGINES)}")
+    if engine == "local" and scheduler is not None:
+        raise UsageError(f"--scheduler {scheduler}: only with --engine dask")
 
 
 def _import_dask() -> tuple[Any, Any]:
@@ -129,5 +143,7 @@ def _connect(distributed: Any, scheduler: str) -> Any:
         client.wait_for_workers(1, timeout=LONGEST_WAIT)
     except TimeoutError as error:
         client.close()
-        raise ClusterError(f"--scheduler {scheduler}: has no workers: start some with dask worker {scheduler}") from error
+        raise ClusterError(
+            f"--scheduler {scheduler}: has no workers: start some with dask worker {scheduler}"
+        ) from error
     return client

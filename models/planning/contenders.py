@@ -21,7 +21,7 @@ from models.planning.decisions import Decisions
 from models.planning.eligibility import Eligibility, take_eligible
 from models.planning.given import find_owed, lay_given, list_given
 from models.planning.placing import demand_after, find_regrets
-from models.planning.prices import Market, price_demand, refine_prices
+from models.planning.prices import FEW, FINER, SAMPLE, SMOOTHING, Market, SlotPrices, price_demand, refine_prices
 from models.planning.rules import RulePack
 from models.planning.schedule import CallPlan, build_call_plan, list_unplanned
 from models.planning.sequences import Demand, FloatArray, IntArray, threads_for
@@ -108,17 +108,24 @@ def plan_contenders(
         Its bound holds for all customers: those left out are worth nothing at its prices.
     """
     places = np.asarray(capacity, dtype=np.int64)
-    asked = _Ordered(
-        scorer, eligibility, slots, places, tables, settings, packs, demand, decisions or Decisions(), rng
-    )
+    asked = _Ordered(scorer, eligibility, slots, places, tables, settings, packs, demand, decisions or Decisions(), rng)
     needed = _list_needed(asked)
     rest, room = _settle_given(asked, needed)
-    priced = price_demand(rest, room)
+    priced = _price(rest, room)
     made = _plan_near(asked, rest, needed, priced.prices)
     if made.gap > settings.planning.max_gap:
         priced = refine_prices(rest, room, priced)
         made = _plan_near(asked, rest, needed, priced.prices)
     return replace(made, unplanned=list_unplanned(made.dials, eligibility))
+
+
+def _price(rest: SpreadMarket, room: IntArray) -> SlotPrices:
+    """Take every step but the last on customers brought here: a sample, or all where they are few."""
+    n = rest.shape[0]
+    if n >= 2 * SAMPLE:  # price_demand does so itself
+        return price_demand(rest, room)
+    near = price_demand(rest.take(np.arange(n)), room)
+    return price_demand(rest, room, near.prices, (FINER if n <= FEW else SMOOTHING)[-1:])
 
 
 def _list_needed(asked: _Ordered) -> IntArray:
