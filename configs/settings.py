@@ -67,7 +67,12 @@ class PlanningSettings(_Frozen):
     max_attempts: int = Field(10, ge=1, description="attempt cap per listing; the stricter of this and the packs wins")
     min_attempts: int = Field(0, ge=0, description="attempts that everybody gets before others are dialled again")
     explore_share: float = Field(0.0, ge=0, le=1, description="share of the run date's places that go to drawn pairs")
-    dials_per_agent_hour: float = Field(12.0, gt=0)
+    control_share: float = Field(
+        0.0, ge=0, lt=1, description="share of customers called the past way on the run date, to measure gains by"
+    )
+    dials_per_agent_hour: float = Field(
+        12.0, gt=0, description="used where capacity is in dials, or the log does not tell how long dials take"
+    )
     max_gap: float = Field(0.002, gt=0, description="certified gap at which the price search stops")
     max_slot_dials: int | None = Field(
         None, ge=0, description="most dials a slot may hold; default: busiest given slot"
@@ -109,6 +114,10 @@ class StaffingSettings(_Frozen):
     agents_per_day: HeadCount | dict[Weekday, HeadCount] | None = Field(
         None, description="agents who can come, one number or one per weekday (days left out: nobody)"
     )
+    occupancy: float = Field(
+        0.85, gt=0, le=1, description="share of an agent's time at the phone that dials may take; near 1 burns out"
+    )
+    shrinkage: float = Field(0.0, ge=0, lt=1, description="share of the capacity table's agents who are not at calls")
     min_agents: float = Field(0, ge=0, description="fewest agents on the phone in a slot that has places")
     max_agents: float | None = Field(None, ge=0, description="most; default: busiest given slot")
     shifts: tuple[ShiftTemplate, ...] = ()

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from configs.errors import SourceError, TooManyBadRowsError
+from configs.settings import Settings
 from features.contracts import CheckReport, Tables, check_tables
 from features.slots import build_slots
 from models.planning.capacity import build_capacity
 from models.planning.decisions import Decisions
+from models.planning.handling import Effort, count_in_dials, find_effort
 from pipelines.decisions import read_decisions
 from pipelines.exports.writing import write_failed
 from pipelines.order import Order, reveal_password
@@ -29,9 +31,11 @@ class Intake:
     slots
         Slots of the horizon with their calendar features, in order; a plan's ``slot_row`` counts in it.
     capacity
-        slot_start · dials, the places given, row by row as ``slots``; empty for runs that plan nothing.
+        slot_start · dials · places given, row by row as ``slots``; empty for runs that plan nothing.
     decisions
         What people have pinned and blocked.
+    effort
+        How places are counted: in dials, or in agent-seconds.
     """
 
     where: str
@@ -41,6 +45,7 @@ class Intake:
     slots: pd.DataFrame
     capacity: pd.DataFrame
     decisions: Decisions = field(default_factory=Decisions)
+    effort: Effort = field(default_factory=lambda: count_in_dials(Settings()))
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -76,10 +81,11 @@ def check(order: Order, raw: RawSource) -> Intake:
         decisions breaks a contract, too.
     """
     tables, report = judge(order, raw)
-    capacity = build_capacity(tables.capacity, tables.call_attempts, order.as_of, order.settings)
+    effort = find_effort(tables.capacity, tables.call_attempts, order.settings)
+    capacity = build_capacity(tables.capacity, tables.call_attempts, order.as_of, order.settings, effort)
     slots = build_slots(pd.DatetimeIndex(capacity["slot_start"]), order.settings)
     decisions = read_order_decisions(order, tables, slots)
-    return Intake(raw.where, raw.fingerprint, tables, report, slots, capacity, decisions)
+    return Intake(raw.where, raw.fingerprint, tables, report, slots, capacity, decisions, effort)
 
 
 def read_order_decisions(order: Order, tables: Tables, slots: pd.DataFrame) -> Decisions:
@@ -104,4 +110,8 @@ def _tell_check(intake: Intake) -> str:
     counts = intake.report.counts
     kept = f"{counts['call_attempts_kept']:,} attempts and {counts['customers_kept']:,} customers kept"
     places = f"{int(intake.capacity['dials'].sum()):,} places in {len(intake.slots)} slots"
-    return f"{kept}, {len(intake.report.rejects):,} rows rejected, {places}"
+    told = f"{kept}, {len(intake.report.rejects):,} rows rejected, {places}"
+    times = intake.effort.times
+    if times is None:
+        return told
+    return f"{told}, a dial takes {times.contacted:.0f} s with a contact and {times.not_contacted:.0f} s without"

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from configs.errors import UsageError
 from configs.settings import Settings
 from models.contact.scorer import Scorer, build_scorer
+from models.planning.handling import Effort, HandleTimes, count_in_dials
 from models.registry import read_model
 from pipelines.intake import Intake
 from pipelines.order import Order
@@ -33,9 +35,11 @@ class Morning:
     call_list
         customer_id · slot_start · p_keyman · value · is_firm · attempt_number, one row per planned dial.
     places
-        slot_start · dials: the places that the plan obeyed, over its whole horizon.
+        slot_start · dials · places: what the plan obeyed, over its whole horizon.
     prices
-        Contacts (or value) that one more dial would bring, by ``slot_start``.
+        Contacts (or value) that one more place would bring, by ``slot_start``.
+    effort
+        How the plan counted places.
     """
 
     run_id: str
@@ -47,6 +51,7 @@ class Morning:
     call_list: pd.DataFrame
     places: pd.DataFrame
     prices: pd.Series
+    effort: Effort
 
     @property
     def later(self) -> pd.DataFrame:
@@ -75,8 +80,13 @@ def read_morning(folder: Path) -> Morning:
         settings = Settings.model_validate(record["settings"])
         is_fixed = record["staffing_mode"] == "fixed"
         slot_start = pd.to_datetime(staffing["slot_start"], utc=True).dt.tz_convert(settings.timezone).dt.as_unit("us")
-        places = staffing["dials_given" if is_fixed else "dials_recommended"].astype("int64")
-        price = staffing["seat_price"].fillna(0.0) / settings.planning.dials_per_agent_hour
+        effort = read_effort(record, settings)
+        dials = staffing["dials_given" if is_fixed else "dials_recommended"].astype("int64")
+        places = dials
+        if effort.times is not None:  # of the seats recommended, which alone are asked for here
+            seats = staffing["agents_recommended"] * effort.per_agent_hour * settings.slot_minutes / 60
+            places = seats.round().astype("int64")
+        price = staffing["seat_price"].fillna(0.0) / effort.per_agent_hour
         return Morning(
             run_id=record["run_id"],
             run_date=date.fromisoformat(record["run_date"]),
@@ -85,14 +95,26 @@ def read_morning(folder: Path) -> Morning:
             model_name=record["model"]["name"],
             model_version=record["model"]["version"],
             call_list=call_list[list(_USED)],
-            places=pd.DataFrame({"slot_start": slot_start, "dials": places}),
+            places=pd.DataFrame({"slot_start": slot_start, "dials": dials, "places": places}),
             prices=pd.Series(price.to_numpy(), index=pd.DatetimeIndex(slot_start)),
+            effort=effort,
         )
     except FileNotFoundError as error:
         name = Path(str(error.filename)).name
         raise UsageError(f"--plan {folder}: is no folder of a night ({name} is missing)") from error
     except (KeyError, ValueError, ValidationError) as error:
         raise UsageError(f"--plan {folder}: cannot be read ({error}): run the night again") from error
+
+
+def read_effort(record: dict[str, Any], settings: Settings) -> Effort:
+    """How the plan counted places; folders of before handle times counted dials."""
+    times = record.get("handle_times")
+    if times is None:
+        return count_in_dials(settings)
+    return Effort(
+        per_agent_hour=times["seconds_per_agent_hour"],
+        times=HandleTimes(times["contacted_seconds"], times["not_contacted_seconds"], times["contact_rate"]),
+    )
 
 
 class PlanScorer:

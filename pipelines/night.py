@@ -10,6 +10,7 @@ from features.contracts import CheckReport, Tables
 from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
 from models.planning.advice import StaffingAdvice
+from models.planning.handling import Effort
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Night:
     gains
         ``{"timing" | "list" | "staffing" | "total": {"ratio", "low", "high", "basis"}}``.
     plan
-        upper_bound · gap · expected_contacts · n_dials and other scalars of the plan.
+        upper_bound · gap · expected_contacts · n_dials · n_places (dials, as is usual in the log where
+        agent-seconds are given) of the plan.
     stages
         One entry per stage: stage · seconds · peak_mb.
     fitted
@@ -42,6 +44,8 @@ class Night:
         What the gate said of tonight's fit.
     advice
         What the recommended places are worth beside those given, and the roster behind them.
+    effort
+        How places were counted: in dials, or in agent-seconds; None means in dials.
     drift
         What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
     """
@@ -67,6 +71,7 @@ class Night:
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     advice: StaffingAdvice | None = None
+    effort: Effort | None = None
     drift: Drift | None = None
     challenger: str | None = None
     verdict: str = ""

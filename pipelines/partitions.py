@@ -21,6 +21,7 @@ from models.contact.persons import Beliefs
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.contenders import find_takers, put_customers
 from models.planning.eligibility import Eligibility, take_eligible
+from models.planning.handling import Effort
 from models.planning.schedule import build_demand
 from models.planning.sequences import Demand, FloatArray, IntArray
 from models.planning.series import SeriesFacts, learn_series_facts
@@ -80,14 +81,16 @@ class PartitionedScorer:
             p[at] = answer
         return p
 
-    def build_demand(self, eligibility: Eligibility, capacity: npt.NDArray[np.integer]) -> "PartitionedDemand":
+    def build_demand(
+        self, eligibility: Eligibility, capacity: npt.NDArray[np.integer], effort: Effort | None = None
+    ) -> "PartitionedDemand":
         """Score and weigh everybody who may be called, where they are."""
         slots, settings, k = self.slots, self.settings, len(self.parts)
-        facts = learn_series_facts(self, eligibility, slots, capacity, self.tables, settings)
+        facts = learn_series_facts(self, eligibility, slots, capacity, self.tables, settings, effort)
         demands = []
         for part, scorer in enumerate(self.parts):
             theirs = take_eligible(eligibility, np.flatnonzero(eligibility.eligible_rows % k == part))
-            demands.append(self.cluster.keep(_weigh, scorer, _lighten(theirs, k), capacity, settings, facts))
+            demands.append(self.cluster.keep(_weigh, scorer, _lighten(theirs, k), capacity, settings, effort, facts))
         return PartitionedDemand(self.cluster, tuple(demands), eligibility.eligible_rows, len(slots))
 
     def bring_home(self, customer_rows: IntArray) -> Scorer:
@@ -157,8 +160,12 @@ class PartitionedDemand:
         """Mean over customers of what their best first dial is worth."""
         return sum(self._ask(_sum_best_first)) / max(len(self.eligible_rows), 1)
 
+    def mean_load(self) -> float:
+        """Mean over customers of the places that a first dial takes where it takes most; at least 1."""
+        return max(1.0, sum(self._ask(_sum_first_loads)) / max(len(self.eligible_rows), 1))
+
     def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
-        """Smoothed best values, summed, and the expected dials per slot."""
+        """Smoothed best values, summed, and the places expected to be taken per slot."""
         answers = self._ask(Demand.sum_soft, prices, tau)
         return sum(value for value, _ in answers), np.sum([use for _, use in answers], axis=0)
 
@@ -214,15 +221,24 @@ def _recall(scorer: Scorer, rows: IntArray, _: None) -> Beliefs:
 
 
 def _weigh(
-    scorer: Scorer, eligibility: Eligibility, capacity: npt.NDArray[np.integer], settings: Settings, facts: SeriesFacts
+    scorer: Scorer,
+    eligibility: Eligibility,
+    capacity: npt.NDArray[np.integer],
+    settings: Settings,
+    effort: Effort | None,
+    facts: SeriesFacts,
 ) -> Demand:
     log = scorer.evidence.log
     tables = Tables(log.customers, log.dials, None, None, log.dials.iloc[:0])
-    return build_demand(scorer, eligibility, scorer.slots, capacity, tables, settings, facts)
+    return build_demand(scorer, eligibility, scorer.slots, capacity, tables, settings, effort, facts)
 
 
 def _sum_best_first(demand: Demand) -> float:
     return demand.mean_best() * len(demand.p_first)
+
+
+def _sum_first_loads(demand: Demand) -> float:
+    return demand.mean_load() * len(demand.p_first)
 
 
 def _lighten(eligibility: Eligibility, n_parts: int) -> Eligibility:
@@ -243,6 +259,8 @@ def _join_demands(demands: list[Demand]) -> Demand:
         np.concatenate([demand.weight for demand in some]),
         np.concatenate([demand.most_dials for demand in some]),
         some[0].day_start,
+        np.concatenate([demand.base for demand in some]),
+        np.concatenate([demand.extra for demand in some]),
     )
 
 

@@ -12,6 +12,7 @@ from models.contact.scorer import Scorer, build_scorer
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
 from models.planning.contenders import plan_contenders
+from models.planning.control import CONTROL
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
@@ -26,7 +27,10 @@ from pipelines.partitions import PartitionedScorer, spread_scorer
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
-DRAWN_BY_LOT = ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選")
+NOT_THE_PLANS = {
+    EXPLORE: ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選"),
+    CONTROL: ("called as in the past, to compare", "比較のため従来どおりに架電"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ class Planned:
 
     Attributes
     ----------
-    dials_given, dials_obeyed : (n_slots,) int
-        Places of each slot: given, and those that the plan obeys.
+    places_given, places_obeyed : (n_slots,) int
+        Places of each slot, dials or agent-seconds: given, and those that the plan obeys.
     advice
         Places recommended, the roster behind them if there are shifts, and what they are worth.
     reasons
@@ -46,8 +50,8 @@ class Planned:
     scorer: Scorer | PartitionedScorer
     eligibility: Eligibility
     plan: CallPlan
-    dials_given: np.ndarray
-    dials_obeyed: np.ndarray
+    places_given: np.ndarray
+    places_obeyed: np.ndarray
     advice: StaffingAdvice
     reasons: pd.DataFrame
 
@@ -60,9 +64,9 @@ def place(order: Order, intake: Intake, model: NightModel, cluster: Cluster | No
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
     eligibility = apply_blocks(eligibility, intake.decisions.blocks)
     scorer, weigh = _score(order, intake, model, eligibility, cluster)
-    given = intake.capacity["dials"].to_numpy()
+    given, effort = intake.capacity["places"].to_numpy(), intake.effort
     demand = weigh(given)
-    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings)
+    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings, effort)
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = advice.places if is_reshaped else given
     made = (build_call_plan if cluster is None else plan_contenders)(
@@ -76,6 +80,7 @@ def place(order: Order, intake: Intake, model: NightModel, cluster: Cluster | No
         weigh(obeyed) if is_reshaped else demand,
         intake.decisions,
         seed_lots(order),
+        effort,
     )
     return Planned(scorer, eligibility, made, given, obeyed, advice, explain(order, intake, scorer, made))
 
@@ -87,9 +92,9 @@ def _score(
     settings, tables, slots = order.settings, intake.tables, intake.slots
     if cluster is not None:
         spread = spread_scorer(cluster, model.model, tables, order.as_of, slots, settings)
-        return spread, lambda places: spread.build_demand(eligibility, places)
+        return spread, lambda places: spread.build_demand(eligibility, places, intake.effort)
     scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, slots, settings)
-    return scorer, lambda places: build_demand(scorer, eligibility, slots, places, tables, settings)
+    return scorer, lambda places: build_demand(scorer, eligibility, slots, places, tables, settings, intake.effort)
 
 
 def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:
@@ -102,7 +107,9 @@ def staff(order: Order, intake: Intake, planned: Planned) -> pd.DataFrame:
     """Recommend seats per slot, with their price and a hint."""
     advice, made = planned.advice, planned.plan
     away = advice.roster.away if advice.roster is not None and advice.is_adopted else None
-    return build_staffing(intake.slots, planned.dials_given, advice.places, made.prices, made, order.settings, away)
+    return build_staffing(
+        intake.slots, planned.places_given, advice.places, made.prices, made, order.settings, away, intake.effort
+    )
 
 
 @stage("gains", tell=lambda gains: _tell_gains(gains))
@@ -117,12 +124,13 @@ def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -
         model.model.trust,
         planned.eligibility,
         intake.slots,
-        planned.dials_given,
-        planned.dials_obeyed,
+        planned.places_given,
+        planned.places_obeyed,
         intake.tables,
         settings,
         read_rule_packs(settings.rule_packs),
         np.random.default_rng(settings.seed),
+        intake.effort,
     )
 
 
@@ -134,7 +142,8 @@ def explain(order: Order, intake: Intake, scorer: Scorer | PartitionedScorer, ma
         scorer, who = scorer.bring_home(who), np.arange(len(who))
     told = explain_dials(scorer, who, firm["slot_row"].to_numpy())
     told = told.set_axis(firm.index)
-    told.loc[(firm["arm"] == EXPLORE).to_numpy(), ["reason", "reason_ja"]] = DRAWN_BY_LOT
+    for arm, words in NOT_THE_PLANS.items():
+        told.loc[(firm["arm"] == arm).to_numpy(), ["reason", "reason_ja"]] = words
     return told
 
 

@@ -26,7 +26,7 @@ class Preview:
     Attributes
     ----------
     n_listed, n_callable, n_places
-        Listed customers, those who may be called in some slot, and places of the horizon.
+        Listed customers, those who may be called in some slot, and the most dials that the horizon has room for.
     reasons
         reason · n.
     last_words
@@ -56,7 +56,8 @@ def preview(source: str, run_date: date, horizon_days: int | None = None, config
         intake = check(order, read(order))
     packs = read_rule_packs(settings.rule_packs)
     found = find_eligible(intake.tables, intake.slots, order.as_of, packs, settings)
-    n_quarantined, n_places = len(intake.report.quarantined_customers), int(intake.capacity["dials"].sum())
+    n_quarantined = len(intake.report.quarantined_customers)
+    n_places = int((intake.capacity["places"] // intake.effort.count_places([0.0, 1.0]).min()).sum())
     has_slot = found.lawful.any(axis=1)
     without = found.eligible_rows[~has_slot]
     words = find_last_words(intake.tables, intake.slots, order.as_of, packs, settings, without)

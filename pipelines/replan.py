@@ -105,14 +105,14 @@ def check_rest(order: Order, raw: RawSource, morning: Morning, now: pd.Timestamp
     places = morning.places
     if order.staffing_mode == "fixed":
         today = order.settings.model_copy(update={"horizon_days": 1})
-        places = build_capacity(tables.capacity, tables.call_attempts, order.as_of, today)
+        places = build_capacity(tables.capacity, tables.call_attempts, order.as_of, today, morning.effort)
     ends = order.as_of + pd.DateOffset(days=1)
     rest = places[(places["slot_start"] >= now) & (places["slot_start"] < ends)].reset_index(drop=True)
-    if rest["dials"].sum() == 0:
+    if rest["places"].sum() == 0:
         raise NoCapacityError(f"no place is left on {order.run_date} after {now:%H:%M}: there is nothing to plan again")
     slots = build_slots(pd.DatetimeIndex(rest["slot_start"]), order.settings)
     decisions = read_order_decisions(order, tables, slots)
-    return Intake(raw.where, raw.fingerprint, tables, report, slots, rest, decisions)
+    return Intake(raw.where, raw.fingerprint, tables, report, slots, rest, decisions, morning.effort)
 
 
 @stage(
@@ -126,10 +126,10 @@ def place_rest(
     packs = read_rule_packs(settings.rule_packs)
     eligibility = find_eligible(tables, intake.slots, now, packs, settings, contacted_since=order.as_of)
     eligibility = apply_blocks(eligibility, intake.decisions.blocks)
-    places = intake.capacity["dials"].to_numpy()
-    demand = build_demand(scorer, eligibility, intake.slots, places, tables, settings)
+    places = intake.capacity["places"].to_numpy()
+    demand = build_demand(scorer, eligibility, intake.slots, places, tables, settings, intake.effort)
     ids = tables.customers["customer_id"]
-    gains = find_later_gains(morning.later, morning.prices, ids.iloc[eligibility.eligible_rows])
+    gains = find_later_gains(morning.later, morning.prices, ids.iloc[eligibility.eligible_rows], intake.effort)
     decided = keep_owed(intake.decisions, morning.owed, ids, intake.slots)
     later = settings.model_copy(update={"planning": settings.planning.model_copy(update={"min_attempts": 0})})
     demand, lots = weigh_today(demand, gains), seed_lots(order, now.hour * 60 + now.minute)

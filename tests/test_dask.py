@@ -127,7 +127,7 @@ def test_a_worker_that_dies_changes_nothing(centre: Centre, cluster: Cluster, sp
     tables, settings, slots = centre.intake.tables, centre.order.settings, centre.intake.slots
     packs = read_rule_packs(settings.rule_packs)
     eligible = find_eligible(tables, slots, centre.order.as_of, packs, settings)
-    places = centre.intake.capacity["dials"].to_numpy()
+    places = centre.intake.capacity["places"].to_numpy()
     demand = spread.build_demand(eligible, places)
     before = price_demand(demand, places)
     victim = sorted(cluster.client.run(os.getpid).values())[0]

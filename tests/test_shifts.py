@@ -97,7 +97,7 @@ def test_the_program_finds_the_roster_that_enumeration_finds_at_given_prices(see
 
 
 def worth_at(prices: np.ndarray, terms: Terms, on_phone: np.ndarray) -> float:
-    room = np.minimum(terms.most, on_phone * terms.dials_per_hour)
+    room = np.minimum(terms.most, on_phone * terms.places_per_hour)
     order = np.argsort(-prices)
     taken = np.clip(terms.most_places - np.cumsum(room[order]) + room[order], 0, room[order])
     return float(prices[order] @ taken)
@@ -330,7 +330,7 @@ def check_roster(advice: StaffingAdvice, asked: Settings, terms: Terms) -> None:
     assert (roster.shifts["breaks"].map(lambda cell: sum(spelled(cell).values())) == roster.shifts["agents"]).all()
     on_phone = hours_on_phone(roster.shifts, roster.away, terms)
     free = np.isnan(terms.fixed)
-    assert (roster.places[free] <= on_phone[free] * terms.dials_per_hour + 1e-6).all()
+    assert (roster.places[free] <= on_phone[free] * terms.places_per_hour + 1e-6).all()
     named = set(roster.short["slot_start"])
     is_short = free & (on_phone < terms.least - 1e-6)
     assert {start for start, short in zip(hours(2, 9, 14), is_short, strict=True) if short} <= named

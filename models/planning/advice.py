@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from configs.settings import Settings
+from models.planning.handling import Effort, count_in_dials
 from models.planning.prices import Market
 from models.planning.sequences import IntArray
 from models.planning.shifts import Roster, plan_shifts
@@ -53,7 +54,11 @@ class StaffingAdvice:
 
 
 def advise_staffing(
-    demand: Market, capacity: npt.NDArray[np.integer], slot_starts: pd.DatetimeIndex, settings: Settings
+    demand: Market,
+    capacity: npt.NDArray[np.integer],
+    slot_starts: pd.DatetimeIndex,
+    settings: Settings,
+    effort: Effort | None = None,
 ) -> StaffingAdvice:
     """Recommend places per slot: with shift templates those of the best roster, else those of freely moved seats.
 
@@ -67,6 +72,8 @@ def advise_staffing(
         Places given.
     slot_starts
         In the centre's zone, sorted.
+    effort
+        How places are counted, by default in dials.
 
     Examples
     --------
@@ -78,28 +85,31 @@ def advise_staffing(
     >>> advice.places.tolist(), round(advice.before.contacts, 2), round(advice.after.contacts, 2)
     ([0, 2], 0.5, 0.7)
     """
+    effort = effort or count_in_dials(settings)
     given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
     sample, share = take_sample(demand)
     before = judge_places(sample, given * share)
     if settings.staffing.shifts:
-        roster = plan_shifts(demand, given, slot_starts, settings)
+        roster = plan_shifts(demand, given, slot_starts, settings, effort)
         is_adopted = roster.worth.value >= before.value
         places, after = (roster.places, roster.worth) if is_adopted else (given, before)
         remarks = _tell_roster(roster, before, is_adopted)
         return StaffingAdvice(
             places, before, after, len(sample.p_first), roster, is_adopted, roster.short, tuple(remarks)
         )
-    places = recommend_for_demand(demand, given, settings, bound_seats(given, settings, slot_starts))
+    bounds = bound_seats(given, settings, slot_starts, effort)
+    places = recommend_for_demand(demand, given, settings, bounds)
     after = before if np.array_equal(places, given) else judge_places(sample, places * share)
-    short = _find_short(places, given, slot_starts, settings)
+    per_agent = effort.per_agent_hour * settings.slot_minutes / 60
+    is_free = bounds.least < bounds.most
+    short = _find_short(
+        np.where(is_free & (given > 0), settings.staffing.min_agents - places / per_agent, 0), slot_starts
+    )
     return StaffingAdvice(places, before, after, len(sample.p_first), None, False, short, tuple(_tell_short(short)))
 
 
-def _find_short(places: IntArray, given: IntArray, slot_starts: pd.DatetimeIndex, settings: Settings) -> pd.DataFrame:
-    per_agent = settings.planning.dials_per_agent_hour * settings.slot_minutes / 60
-    agents_short = np.where(given > 0, settings.staffing.min_agents - places / per_agent, 0.0)
-    is_frozen = bound_seats(given, settings, slot_starts)
-    is_short = (agents_short > 1e-6) & (is_frozen.least < is_frozen.most)
+def _find_short(agents_short: npt.NDArray[np.floating], slot_starts: pd.DatetimeIndex) -> pd.DataFrame:
+    is_short = agents_short > 1e-6
     return pd.DataFrame(
         {"slot_start": slot_starts[is_short], "agents_short": agents_short[is_short], "why": "too few agents"}
     )

@@ -9,6 +9,7 @@ lots of others in a way that no formula tells.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from models.planning.eligibility import Eligibility
@@ -38,7 +39,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a plan stands on: worth of dials, places (n_slots,), who may be called when, and what is given."""
+    """What a plan stands on: worth of dials, places (n_slots,), who may be called when, and what is given.
+
+    Places are dials or agent-seconds, as ``demand`` counts them.
+    """
 
     demand: Demand
     places: IntArray
@@ -48,9 +52,7 @@ class Ground:
     def lay_board(self) -> Board:
         """Lay a board with what is given on it."""
         eligible = self.eligibility
-        board = lay_board(
-            self.places, self.demand.day_start, eligible.phone_group, eligible.attempts_left, eligible.limits
-        )
+        board = lay_board(self.places, self.demand, eligible.phone_group, eligible.attempts_left, eligible.limits)
         place_fixed(board, self.given.rows, self.given.slots, np.zeros(len(self.given.rows), dtype=np.bool_))
         return board
 
@@ -65,10 +67,22 @@ def draw_arms(ground: Ground, share: float, rng: np.random.Generator | None) -> 
         return None
     board = ground.lay_board()
     is_firm = np.arange(len(ground.places)) < ground.demand.day_start[1]
-    room = np.where(is_firm, board.room, 0)
+    mean, most = measure_slots(ground.demand, eligibility.lawful)
+    room = np.where(is_firm, np.floor(np.maximum(board.room, 0) / most), 0)
     is_free = board.n_planned[eligibility.phone_group] == 0
     takes_part = eligibility.lawful & is_free[:, None] & (room > 0)
-    return draw_lots(takes_part, eligibility.phone_group, room, ground.places * is_firm * share, rng)
+    return draw_lots(takes_part, eligibility.phone_group, room, ground.places * is_firm * share / mean, rng)
+
+
+def measure_slots(demand: Demand, lawful: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+    """Mean and most places that a lawful dial takes in each slot; 1 where there is none. Both (n_slots,)."""
+    n, n_slots = lawful.shape
+    if len(demand.extra) == 0:
+        return np.ones(n_slots), np.ones(n_slots)
+    loads = demand.measure_loads(np.arange(n)[:, None], np.arange(n_slots))
+    n_lawful = lawful.sum(axis=0)
+    mean = np.where(n_lawful > 0, (loads * lawful).sum(axis=0) / np.maximum(n_lawful, 1), 1.0)
+    return mean, np.where(n_lawful > 0, (loads * lawful).max(axis=0, initial=0.0), 1.0)
 
 
 def replay(ground: Ground, planned: IntArray, prices: FloatArray, lots: Lots, without: int = -1) -> Board:

@@ -6,7 +6,6 @@ the same code as on one machine. Where a place is left that somebody further cou
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,8 +19,19 @@ from models.planning.arms import Ground
 from models.planning.decisions import Decisions
 from models.planning.eligibility import Eligibility, take_eligible
 from models.planning.given import find_owed, lay_given, list_given
+from models.planning.handling import Effort
 from models.planning.placing import demand_after, find_regrets
-from models.planning.prices import FEW, FINER, SAMPLE, SMOOTHING, Market, SlotPrices, price_demand, refine_prices
+from models.planning.prices import (
+    FEW,
+    FINER,
+    SAMPLE,
+    SMOOTHING,
+    Market,
+    Places,
+    SlotPrices,
+    price_demand,
+    refine_prices,
+)
 from models.planning.rules import RulePack
 from models.planning.schedule import CallPlan, build_call_plan, list_unplanned
 from models.planning.sequences import Demand, FloatArray, IntArray, threads_for
@@ -53,7 +63,9 @@ def find_takers(demand: Demand, prices: FloatArray) -> IntArray:
     [1]
     """
     with threads_for(demand):
-        regrets = find_regrets(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+        regrets = find_regrets(
+            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, demand.base, demand.extra
+        )
     return np.flatnonzero(regrets >= 0)
 
 
@@ -61,7 +73,7 @@ def put_customers(demand: Demand, rows: IntArray, theirs: Demand) -> Demand:
     """Give the demand with other demands of the customers ``rows``; the one given stays as it is."""
     p_first, weight, most_dials = demand.p_first.copy(), demand.weight.copy(), demand.most_dials.copy()
     p_first[rows], weight[rows], most_dials[rows] = theirs.p_first, theirs.weight, theirs.most_dials
-    return Demand(p_first, weight, most_dials, demand.day_start)
+    return replace(demand, p_first=p_first, weight=weight, most_dials=most_dials)
 
 
 @dataclass(frozen=True)
@@ -78,12 +90,13 @@ class _Ordered:
     demand: SpreadMarket
     decisions: Decisions
     rng: np.random.Generator | None
+    effort: Effort | None
 
-    def plan(self, rows: IntArray, prices: FloatArray) -> CallPlan:
-        """Plan for the chosen customers at given prices; the lots are the same every time."""
-        near, theirs, rng = take_eligible(self.eligibility, rows), self.demand.take(rows), deepcopy(self.rng)
+    def plan(self, rows: IntArray, prices: FloatArray | None) -> CallPlan:
+        """Plan for the chosen customers, at prices found with everybody or at their own."""
+        near, theirs = take_eligible(self.eligibility, rows), self.demand.take(rows)
         known = (self.slots, self.places, self.tables, self.settings, self.packs)
-        return build_call_plan(self.scorer, near, *known, theirs, self.decisions, rng, prices)
+        return build_call_plan(self.scorer, near, *known, theirs, self.decisions, self.rng, self.effort, prices)
 
 
 def plan_contenders(
@@ -97,10 +110,12 @@ def plan_contenders(
     demand: SpreadMarket,
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
+    effort: Effort | None = None,
 ) -> CallPlan:
     """Plan as ``models.planning.schedule.build_call_plan`` does, for a demand that is not in one place.
 
-    Everybody is brought together where everybody matters: when lots are drawn (``planning.explore_share``).
+    Everybody is brought together where everybody matters: for lots and the control arm (``planning.explore_share``,
+    ``planning.control_share``).
 
     Returns
     -------
@@ -108,7 +123,10 @@ def plan_contenders(
         Its bound holds for all customers: those left out are worth nothing at its prices.
     """
     places = np.asarray(capacity, dtype=np.int64)
-    asked = _Ordered(scorer, eligibility, slots, places, tables, settings, packs, demand, decisions or Decisions(), rng)
+    known = (scorer, eligibility, slots, places, tables, settings, packs, demand)
+    asked = _Ordered(*known, decisions or Decisions(), rng, effort)
+    if rng is not None and settings.planning.explore_share + settings.planning.control_share > 0:
+        return asked.plan(np.arange(len(eligibility.eligible_rows)), None)
     needed = _list_needed(asked)
     rest, room = _settle_given(asked, needed)
     priced = _price(rest, room)
@@ -119,7 +137,7 @@ def plan_contenders(
     return replace(made, unplanned=list_unplanned(made.dials, eligibility))
 
 
-def _price(rest: SpreadMarket, room: IntArray) -> SlotPrices:
+def _price(rest: SpreadMarket, room: Places) -> SlotPrices:
     """Take every step but the last on customers brought here: a sample, or all where they are few."""
     n = rest.shape[0]
     if n >= 2 * SAMPLE:  # price_demand does so itself
@@ -129,16 +147,14 @@ def _price(rest: SpreadMarket, room: IntArray) -> SlotPrices:
 
 
 def _list_needed(asked: _Ordered) -> IntArray:
-    """Rows that are placed, or may be, whatever they are worth: pins, promises, dials owed; everybody for lots."""
-    planning, eligibility = asked.settings.planning, asked.eligibility
-    if asked.rng is not None and planning.explore_share > 0:
-        return np.arange(len(eligibility.eligible_rows))
+    """Rows that are placed, or may be, whatever they are worth: pins, promises, dials owed."""
+    eligibility, least = asked.eligibility, asked.settings.planning.min_attempts
     is_promised = asked.tables.customers["callback_at"].notna().to_numpy()[eligibility.eligible_rows]
     is_pinned = np.isin(eligibility.eligible_rows, asked.decisions.pins["customer_row"].to_numpy())
-    return np.flatnonzero(is_promised | is_pinned | (eligibility.attempt_number < planning.min_attempts))
+    return np.flatnonzero(is_promised | is_pinned | (eligibility.attempt_number < least))
 
 
-def _settle_given(asked: _Ordered, needed: IntArray) -> tuple[SpreadMarket, IntArray]:
+def _settle_given(asked: _Ordered, needed: IntArray) -> tuple[SpreadMarket, Places]:
     """What everybody still asks for once all that is given is placed, and the room that is left for it."""
     if len(needed) == 0:
         return asked.demand, asked.places
@@ -160,8 +176,10 @@ def _plan_near(asked: _Ordered, rest: SpreadMarket, needed: IntArray, prices: Fl
 
 
 def _is_place_missed(made: CallPlan, asked: _Ordered, rows: IntArray) -> bool:
-    """Whether a place is left that somebody who was not brought could lawfully take."""
-    taken = np.bincount(made.dials["slot_row"].to_numpy(dtype=np.int64), minlength=len(asked.places))
-    could_take = (asked.eligibility.lawful & (taken < asked.places)).any(axis=1)
+    """Whether room for a dial is left that somebody who was not brought could lawfully take."""
+    slot_row, places = made.dials["slot_row"].to_numpy(dtype=np.int64), made.dials["places"].to_numpy(dtype=float)
+    room = asked.places - np.bincount(slot_row, places, len(asked.places))
+    least = 1.0 if asked.effort is None else float(asked.effort.count_places([0.0, 1.0]).min())
+    could_take = (asked.eligibility.lawful & (room >= least)).any(axis=1)
     could_take[rows] = False
     return bool(could_take.any())

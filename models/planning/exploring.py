@@ -42,6 +42,8 @@ class Lots:
         Pair drawn; -1 without one.
     key : float64 array of shape (n_phones,)
         Smaller wins.
+    odds : float64 array of shape (n_phones, n_slots) or None
+        Chance that the phone drew one given pair of the slot; None: the same for all its pairs.
     """
 
     room: IntArray
@@ -50,6 +52,7 @@ class Lots:
     row: IntArray
     slot: IntArray
     key: FloatArray
+    odds: FloatArray | None = None
 
 
 def draw_lots(lawful: BoolArray, phone: IntArray, room: IntArray, wanted: FloatArray, rng: np.random.Generator) -> Lots:
@@ -98,7 +101,7 @@ def find_chances(lots: Lots) -> tuple[FloatArray, FloatArray]:
     Returns
     -------
     pair : float64 array of shape (n_phones, n_slots)
-        tau_s / L_g; 0 where the phone takes no part or the slot does not explore.
+        tau_s / L_g (with ``odds``, tau_s times those); 0 where the phone takes no part or the slot does not explore.
     nothing : float64 array of shape (n_phones,)
 
     Examples
@@ -119,5 +122,6 @@ def find_chances(lots: Lots) -> tuple[FloatArray, FloatArray]:
         tau[:, slot] = min(limit, keys[room - 1] if room <= len(drew) else 1.0)
         tau[drew[:room], slot] = min(limit, keys[room] if room < len(drew) else 1.0)
     total = lots.n_pairs.sum(axis=1)
-    pair = np.where(lots.n_pairs > 0, tau / np.maximum(total, 1)[:, None], 0.0)
+    won = tau / np.maximum(total, 1)[:, None] if lots.odds is None else tau * lots.odds
+    pair = np.where(lots.n_pairs > 0, won, 0.0)
     return pair, 1.0 - (pair * lots.n_pairs).sum(axis=1)

@@ -16,10 +16,10 @@ from scipy.special import logit
 
 from configs.settings import Settings
 from features.contracts import Tables
-from features.slots import add_slot_features
-from models.contact.encoding import build_encoding
 from models.contact.trust import Trust
 from models.planning.eligibility import Eligibility, take_eligible
+from models.planning.handling import Effort, count_in_dials
+from models.planning.past_way import code_segments, read_past_way, simulate_past_way
 from models.planning.rules import RulePack
 from models.planning.schedule import build_call_plan, score_dials
 from models.planning.series import Scorer
@@ -28,13 +28,10 @@ PARTS_OF_GAIN = ("timing", "list", "staffing", "total")
 MOST_CUSTOMERS = 30_000
 """Customers on whom gains are measured; of more, a random sample, with places in proportion."""
 
-_PAST_DAYS = 56
-_SOME = 1e-9  # weight of a customer whose segment was never dialled in the slot: taken last
-
 
 @dataclass(frozen=True)
 class _Ground:
-    """Where all ways of calling are compared: the same customers, slots and places."""
+    """Where all ways of calling are compared: the same customers, slots and places; ``usual`` are those in dials."""
 
     eligibility: Eligibility
     shares: np.ndarray
@@ -42,6 +39,8 @@ class _Ground:
     day: np.ndarray
     given: np.ndarray
     obeyed: np.ndarray
+    usual: np.ndarray
+    effort: Effort
 
 
 def measure_gains(
@@ -55,6 +54,7 @@ def measure_gains(
     settings: Settings,
     packs: Sequence[RulePack],
     rng: np.random.Generator,
+    effort: Effort | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure the gains of the plan that the scorer's model makes.
 
@@ -70,6 +70,9 @@ def measure_gains(
         Places given, and places that the plan obeys (the same unless seats are moved).
     rng
         Draws the sample, the past way and the resamples.
+    effort
+        How places are counted, by default in dials. The past way makes as many dials in a slot's agent-seconds as is
+        usual in the log.
 
     Returns
     -------
@@ -78,7 +81,8 @@ def measure_gains(
         per dial made, 90 % intervals over customers and over the trust; total is the product of the three. All are
         None where nothing can be planned.
     """
-    ground = _prepare(eligibility, slots, given, obeyed, tables, settings, rng)
+    effort = effort or count_in_dials(settings)
+    ground = _prepare(eligibility, slots, given, obeyed, tables, settings, rng, effort)
     ways = _draw_ways(ground, scorer, slots, tables, settings, packs, rng)
     if len(ways["plan"].usual) == 0 or len(ways["past"].usual) == 0:
         return {part: dict.fromkeys(("ratio", "low", "high")) | {"basis": "model"} for part in PARTS_OF_GAIN}
@@ -110,6 +114,7 @@ def _prepare(
     tables: Tables,
     settings: Settings,
     rng: np.random.Generator,
+    effort: Effort,
 ) -> _Ground:
     n_eligible = len(eligibility.eligible_rows)
     chosen = np.arange(n_eligible)
@@ -117,9 +122,7 @@ def _prepare(
         chosen = np.sort(rng.choice(n_eligible, MOST_CUSTOMERS, replace=False))
     sampled = take_eligible(eligibility, chosen)
     share = len(chosen) / max(n_eligible, 1)
-    encoding = build_encoding(tables.customers, (), settings.segment_by)
-    codes = encoding.encode(tables.customers)
-    segment = codes["×".join(settings.segment_by)] if settings.segment_by else codes[""]
+    segment = code_segments(tables.customers, settings)
     return _Ground(
         eligibility=sampled,
         shares=read_past_way(tables.call_attempts, segment, slots, settings),
@@ -127,6 +130,8 @@ def _prepare(
         day=pd.DatetimeIndex(slots["slot_start"]).tz_localize(None).to_numpy("datetime64[D]").astype("int64"),
         given=scale_places(given, share),
         obeyed=scale_places(obeyed, share),
+        usual=scale_places(effort.count_usual_dials(given), share),
+        effort=effort,
     )
 
 
@@ -137,80 +142,6 @@ def scale_places(places: np.ndarray, share: float) -> np.ndarray:
     [0, 1, 0, 1]
     """
     return np.diff(np.floor(np.cumsum(places) * share + 1e-9), prepend=0.0).astype("int64")
-
-
-def read_past_way(attempts: pd.DataFrame, segment: np.ndarray, slots: pd.DataFrame, settings: Settings) -> np.ndarray:
-    """Share of each segment among the dials of the last eight weeks, per slot of the horizon.
-
-    Parameters
-    ----------
-    attempts
-        Checked attempts.
-    segment : (n_customers,) int
-        Segment of every customer.
-
-    Returns
-    -------
-    (n_slots, n_segments) float
-        Rows sum to 1; a weekday × hour that was never dialled has the shares of all dials.
-    """
-    newest = attempts["attempted_at"].max()
-    recent = attempts[attempts["attempted_at"] > newest - pd.Timedelta(days=_PAST_DAYS)]
-    dialled = add_slot_features(recent[["attempted_at"]], "attempted_at", settings)
-    n_segments = int(segment.max(initial=0)) + 1
-    counts = np.zeros((168, n_segments))
-    np.add.at(counts, (dialled["hour_of_week"].to_numpy(), segment[recent["customer_row"].to_numpy()]), 1.0)
-    cells = counts[slots["hour_of_week"].to_numpy()]
-    cells = np.where(cells.sum(axis=1, keepdims=True) > 0, cells, counts.sum(axis=0))
-    shares: np.ndarray = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1.0)
-    return shares
-
-
-def simulate_past_way(
-    shares: np.ndarray,
-    segment: np.ndarray,
-    lawful: np.ndarray,
-    dials_left: np.ndarray,
-    day: np.ndarray,
-    places: np.ndarray,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the places slot by slot as the log filled them, at most one dial a customer and day.
-
-    Parameters
-    ----------
-    shares : (n_slots, n_segments)
-    segment, dials_left : (m,) int
-        Of the customers; ``dials_left`` is how many each may still get.
-    lawful : (m, n_slots) bool
-    day : (n_slots,) int
-    places : (n_slots,) int
-
-    Returns
-    -------
-    rows, slot_rows : (n_dials,) int
-        In time order.
-
-    Examples
-    --------
-    >>> rows, _ = simulate_past_way(np.ones((1, 1)), np.zeros(3, int), np.ones((3, 1), bool), np.ones(3, int),
-    ...     np.zeros(1, int), np.array([2]), np.random.default_rng(7))
-    >>> len(rows)
-    2
-    """
-    left, last_day = dials_left.copy(), np.full(len(segment), -1)
-    rows, slot_rows = [np.zeros(0, dtype="int64")], [np.zeros(0, dtype="int64")]
-    for slot in range(len(places)):
-        free = np.flatnonzero(lawful[:, slot] & (left > 0) & (last_day != day[slot]))
-        n_of_segment = np.bincount(segment[free], minlength=shares.shape[1])
-        weight = shares[slot, segment[free]] / n_of_segment[segment[free]] + _SOME
-        keys = np.log(weight) + rng.gumbel(size=len(free))
-        taken = free[np.argsort(-keys, kind="stable")[: places[slot]]]
-        left[taken] -= 1
-        last_day[taken] = day[slot]
-        rows.append(taken)
-        slot_rows.append(np.full(len(taken), slot))
-    return np.concatenate(rows), np.concatenate(slot_rows)
 
 
 @dataclass(frozen=True)
@@ -241,7 +172,8 @@ def _draw_ways(
     lay_out = _Layout(scorer, eligibility)
 
     def plan(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        dials = build_call_plan(scorer, eligibility, slots, places, tables, settings, packs).dials
+        made = build_call_plan(scorer, eligibility, slots, places, tables, settings, packs, effort=ground.effort)
+        dials = made.dials
         return np.searchsorted(eligibility.eligible_rows, dials["customer_row"].to_numpy()), dials[
             "slot_row"
         ].to_numpy()
@@ -259,7 +191,7 @@ def _draw_ways(
         "plan": planned,
         "reshaped": lay_out([plan(ground.obeyed)]) if is_moved else planned,
         "same customers": lay_out(past(same_places, same_dials)),
-        "past": lay_out(past(ground.given, eligibility.attempts_left)),
+        "past": lay_out(past(ground.usual, eligibility.attempts_left)),
     }
 
 

@@ -23,7 +23,10 @@ from models.planning.sequences import (
     read_sequence,
     threads_for,
     useful_depth,
+    weigh_slots,
 )
+
+ROUNDING = 1e-3  # of a place or an agent-second: chances are known to float32
 
 
 class Board(NamedTuple):
@@ -31,23 +34,23 @@ class Board(NamedTuple):
 
     Attributes
     ----------
-    room : int64 (n_slots,)
-        Places left.
+    room : float64 (n_slots,)
+        Places left: dials, or agent-seconds.
     left : int64 (n_phones,)
         Dials left under the cap.
     planned : int16 (n_phones, n_days)
         Slots planned to each phone, the first ``n_planned`` of each row.
     n_own : int64 (n,)
         Dials planned to each customer.
-    dials : int64 (n_places, 2)
+    dials : int64 (n, 2)
         (customer, slot) of every dial in the order of placing, the first ``n_dials[0]`` rows.
     day_of_slot : int64 (n_slots,)
         Day in the centre; ``local_day`` the same where the called party lives. A phone gets one dial in either.
 
-    The other fields are those of ``DialLimits``.
+    ``p_first``, ``base`` and ``extra`` are those of ``Demand``, the other fields those of ``DialLimits``.
     """
 
-    room: IntArray
+    room: FloatArray
     left: IntArray
     planned: npt.NDArray[np.int16]
     n_planned: IntArray
@@ -55,6 +58,9 @@ class Board(NamedTuple):
     dials: IntArray
     n_dials: IntArray
     phone: IntArray
+    p_first: npt.NDArray[np.float32]
+    base: FloatArray
+    extra: FloatArray
     zone_row: IntArray
     day_of_slot: IntArray
     n_candidates: IntArray
@@ -71,24 +77,27 @@ class Board(NamedTuple):
 
 
 def lay_board(
-    capacity: IntArray, day_start: IntArray, phone: IntArray, attempts_left: IntArray, limits: DialLimits
+    capacity: IntArray, demand: Demand, phone: IntArray, attempts_left: IntArray, limits: DialLimits
 ) -> Board:
     """Set up an empty board; a phone has as many dials left as its customers say (they agree)."""
     n_phones = int(phone.max(initial=-1)) + 1
     left = np.zeros(n_phones, dtype=np.int64)
     left[phone] = attempts_left
-    n_days = len(day_start) - 1
+    n_days = len(demand.day_start) - 1
     return Board(
-        room=np.array(capacity, dtype=np.int64),
+        room=np.array(capacity, dtype=np.float64),
         left=left,
         planned=np.full((n_phones, n_days), -1, dtype=np.int16),
         n_planned=np.zeros(n_phones, dtype=np.int64),
         n_own=np.zeros(len(phone), dtype=np.int64),
-        dials=np.zeros((int(capacity.sum()), 2), dtype=np.int64),
+        dials=np.zeros((int((capacity + ROUNDING).sum() / demand.least_load), 2), dtype=np.int64),
         n_dials=np.zeros(1, dtype=np.int64),
         phone=np.asarray(phone, dtype=np.int64),
+        p_first=demand.p_first,
+        base=demand.base,
+        extra=demand.extra,
         zone_row=limits.zone_row,
-        day_of_slot=np.repeat(np.arange(n_days, dtype=np.int64), np.diff(day_start)),
+        day_of_slot=np.repeat(np.arange(n_days, dtype=np.int64), np.diff(demand.day_start)),
         n_candidates=limits.n_candidates,
         local_day=limits.local_day,
         local_part=limits.local_part,
@@ -122,14 +131,22 @@ def lay_free_board(capacity: IntArray, demand: Demand) -> Board:
         past_start=np.zeros(n + 1, dtype=np.int64),
         past_us=none,
     )
-    return lay_board(capacity, demand.day_start, np.arange(n, dtype=np.int64), demand.most_dials, limits)
+    return lay_board(capacity, demand, np.arange(n, dtype=np.int64), demand.most_dials, limits)
+
+
+@compiled
+def count_places(board: Board, i: int, slot: int) -> float:
+    """Places that a dial to ``i`` takes in the slot."""
+    if board.extra.shape[0] == 0:
+        return 1.0
+    return float(board.base[i] + board.extra[i] * max(board.p_first[i, slot], np.float32(0)))
 
 
 @compiled
 def may_dial(board: Board, i: int, slot: int) -> bool:
     """Whether one more dial to ``i`` keeps cap, day, gaps and rolling windows; its own lawfulness is known."""
     phone, zone = board.phone[i], board.zone_row[i]
-    if board.room[slot] <= 0 or board.left[phone] <= 0:
+    if board.room[slot] + ROUNDING < count_places(board, i, slot) or board.left[phone] <= 0:
         return False
     for x in range(board.n_planned[phone]):
         other = board.planned[phone, x]
@@ -167,7 +184,7 @@ def _overfills(board: Board, phone: int, slot: int, window_us: int, most: int) -
 def place_dial(board: Board, i: int, slot: int) -> None:
     """Write one dial to customer ``i`` on the board."""
     phone = board.phone[i]
-    board.room[slot] -= 1
+    board.room[slot] -= count_places(board, i, slot)
     board.left[phone] -= 1
     board.planned[phone, board.n_planned[phone]] = slot
     board.n_planned[phone] += 1
@@ -187,26 +204,30 @@ def place_fixed(board: Board, customers: IntArray, slots: IntArray, placed: Any)
 
 
 @compiled_parallel
-def find_regrets(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any) -> Any:
+def find_regrets(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, base: Any, extra: Any) -> Any:
     """What each customer loses when the slots of its best sequence are all gone; -1 without a sequence."""
     n = p_first.shape[0]
     regrets = np.full(n, -1.0)
-    n_days, n_depths = day_start.shape[0] - 1, weight.shape[1]
+    n_days, n_depths, is_even = day_start.shape[0] - 1, weight.shape[1], extra.shape[0] == 0
     for block in numba.prange(N_BLOCKS):
         value = np.zeros((n_days + 1, n_depths + 1))
         choice = np.zeros((n_days + 1, n_depths + 1), dtype=np.int64)
         sequence = np.zeros(n_depths + 1, dtype=np.int64)
+        load, cost = np.ones(prices.shape[0]), prices.copy()
+        cheapest = prices.min()
         for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
-            depth = useful_depth(p_first[i], weight[i], most_dials[i], prices.min(), 0.0)
+            if not is_even:
+                cheapest = weigh_slots(p_first[i], base[i], extra[i], prices, load, cost)
+            depth = useful_depth(p_first[i], weight[i], most_dials[i], cheapest, 0.0)
             if depth == 0:
                 continue
-            best = fill_values(p_first[i], weight[i], depth, day_start, prices, value, choice)
+            best = fill_values(p_first[i], weight[i], depth, day_start, cost, value, choice)
             others = p_first[i].copy()
             n_chosen = read_sequence(choice, n_days, sequence)
             for x in range(n_chosen):
                 others[sequence[x]] = -1.0
             if n_chosen > 0:
-                regrets[i] = best - fill_values(others, weight[i], depth, day_start, prices, value, choice)
+                regrets[i] = best - fill_values(others, weight[i], depth, day_start, cost, value, choice)
     return regrets
 
 
@@ -220,17 +241,19 @@ def place_best(
     choice = np.zeros((n_days + 1, n_depths + 1), dtype=np.int64)
     sequence = np.zeros(n_depths + 1, dtype=np.int64)
     usable = np.zeros(p_first.shape[1], dtype=np.float32)
-    cheapest = prices.min()
+    cost = prices.copy()
     for i in order:
         has_dials = board.n_planned[board.phone[i]] > 0
         for s in range(p_first.shape[1]):
-            blocked = board.room[s] <= 0 or (has_dials and not may_dial(board, i, s))
+            n_places = count_places(board, i, s)
+            cost[s] = prices[s] * n_places
+            blocked = board.room[s] + ROUNDING < n_places or (has_dials and not may_dial(board, i, s))
             usable[s] = -1.0 if blocked else p_first[i, s]
         most = min(most_dials[i], board.left[board.phone[i]])
-        depth = useful_depth(usable, weight[i], most, cheapest, 0.0)
+        depth = useful_depth(usable, weight[i], most, cost.min(), 0.0)
         if depth <= 0:
             continue
-        fill_values(usable, weight[i], depth, day_start, prices, value, choice)
+        fill_values(usable, weight[i], depth, day_start, cost, value, choice)
         for x in range(read_sequence(choice, n_days, sequence)):
             if may_dial(board, i, sequence[x]):
                 place_dial(board, i, sequence[x])
@@ -238,12 +261,13 @@ def place_best(
 
 @compiled
 def list_candidates(board: Board, slot: int, p_first: Any, weight: Any, lawful: Any, found: Any, worth: Any) -> int:
-    """Customers who can take a place in ``slot``, into ``found``, and what one more dial to them is worth there."""
+    """Customers who can be dialled in ``slot``, into ``found``, and what a place used for them is worth there."""
     n_found = 0
     for i in range(p_first.shape[0]):
         if lawful[i, slot] and may_dial(board, i, slot):
             found[n_found] = i
-            worth[n_found] = weight[i, min(board.n_own[i], weight.shape[1] - 1)] * max(p_first[i, slot], np.float32(0))
+            dial = weight[i, min(board.n_own[i], weight.shape[1] - 1)] * max(p_first[i, slot], np.float32(0))
+            worth[n_found] = dial / count_places(board, i, slot)
             n_found += 1
     return n_found
 
@@ -257,28 +281,31 @@ def demand_after(board: Board, demand: Demand) -> Demand:
     for row, slot in placed:
         p_first[row, : demand.day_start[board.day_of_slot[slot] + 1]] = -1.0
         weight[row] = np.append(weight[row, 1:], np.float32(0))
-        most_dials[row] -= 1
-    return Demand(p_first, weight, most_dials, demand.day_start)
+        most_dials[row] = max(most_dials[row] - 1, 0)
+    return replace(demand, p_first=p_first, weight=weight, most_dials=most_dials)
 
 
 def place_by_prices(board: Board, demand: Demand, prices: FloatArray) -> None:
     """Serve customers by falling regret at the prices; equal regrets by customer_row."""
     with threads_for(demand):
-        regrets = find_regrets(demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
+        regrets = find_regrets(
+            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, demand.base, demand.extra
+        )
     order = np.argsort(-regrets, kind="stable")
     order = order[regrets[order] >= 0]
     place_best(board, order, demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)
 
 
 def fill_places(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], prices: FloatArray) -> None:
-    """Fill every place that somebody can still lawfully take, dearest slots first, the most valuable dial first.
+    """Fill every place that somebody can still lawfully take, dearest slots first, the best use of a place first.
 
     One look at each slot is enough: placing a dial never makes another one possible.
     """
     found = np.zeros(len(lawful), dtype=np.int64)
     worth = np.zeros(len(lawful), dtype=np.float64)
+    least = demand.least_load
     for slot in np.lexsort((np.arange(len(prices)), -prices)):
-        if board.room[slot] == 0:
+        if board.room[slot] + ROUNDING < least:
             continue
         n_found = list_candidates(board, slot, demand.p_first, demand.weight, lawful, found, worth)
         best = found[:n_found][np.argsort(-worth[:n_found], kind="stable")]
@@ -331,11 +358,12 @@ def raise_owed(demand: Demand, owed: IntArray) -> Demand:
     weight = demand.weight.copy()
     weight[is_owed] = np.maximum(weight[is_owed, :1], np.float32(best / 1000))
     lift = np.where(is_owed, 2 * best / np.where(is_owed, weight[:, 0], 1), 0.0).astype(np.float32)[:, None]
-    return Demand(
+    return replace(
+        demand,
         p_first=np.where(demand.p_first >= 0, demand.p_first + lift, demand.p_first),
         weight=weight,
         most_dials=np.where(is_owed, np.minimum(demand.most_dials, owed), demand.most_dials),
-        day_start=demand.day_start,
+        base=demand.base - demand.extra * lift[:, 0] if len(demand.extra) else demand.base,
     )
 
 

@@ -16,6 +16,8 @@ FEW = 2_000  # customers few enough for the finest prices at once
 SAMPLE = 8_000  # customers on whom the first, coarse steps are taken
 ROUNDS = 60  # most L-BFGS-B iterations per step
 
+Places = IntArray | FloatArray  # of each slot
+
 
 class Market(Protocol):
     """All who may be dialled, as prices see them: a ``Demand``, or one whose customers are spread over machines.
@@ -32,8 +34,12 @@ class Market(Protocol):
         """Mean over customers of what their best first dial is worth."""
         ...
 
+    def mean_load(self) -> float:
+        """Mean over customers of the places that a first dial takes where it takes most; at least 1."""
+        ...
+
     def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
-        """Smoothed best values, summed, and the expected dials per slot."""
+        """Smoothed best values, summed, and the places expected to be taken per slot."""
         ...
 
     def sum_best(self, prices: FloatArray) -> float:
@@ -52,7 +58,7 @@ class SlotPrices:
     Attributes
     ----------
     prices : float64 array of shape (n_slots,)
-        Expected value that one more place would bring, at least 0.
+        Expected value that one more place (a dial, or an agent-second) would bring, at least 0.
     upper_bound : float
         Unsmoothed dual at these prices: no plan is worth more.
     n_iterations : int
@@ -96,7 +102,7 @@ def solve_prices(
 
 
 def price_demand(
-    demand: Market, capacity: IntArray, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
+    demand: Market, capacity: Places, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
 ) -> SlotPrices:
     """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
 
@@ -116,7 +122,7 @@ def price_demand(
     return SlotPrices(prices, bound_value(demand, capacity, prices), n_iterations)
 
 
-def refine_prices(demand: Market, capacity: IntArray, priced: SlotPrices) -> SlotPrices:
+def refine_prices(demand: Market, capacity: Places, priced: SlotPrices) -> SlotPrices:
     """Go on with less smoothing, for a plan whose gap is not good enough yet; the better bound is kept."""
     prices, n = priced.prices, 0
     for step in FINER if mean_best(demand) > 0 else ():
@@ -140,13 +146,14 @@ def _plan_steps(demand: Market) -> list[tuple[Market, tuple[float, ...]]]:
 
 
 def _descend(demand: Market, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
-    scale = max(float(capacity.sum()), 1.0) * max(tau, 1e-12)
+    unit = tau / demand.mean_load()  # prices are measured by what smoothing blurs
+    scale = max(float(capacity.sum()), 1.0) * max(unit, 1e-12)
 
     def dual(at: FloatArray) -> tuple[float, FloatArray]:
         value, use = demand.sum_soft(at, tau)
-        return (float(capacity @ at) + value) / scale, (capacity - use) / scale * tau
+        return (float(capacity @ at) + value) / scale, (capacity - use) / scale * unit
 
-    return _minimise(lambda at: dual(at * tau), prices / tau, tau)
+    return _minimise(lambda at: dual(at * unit), prices / unit, unit)
 
 
 def _minimise(
@@ -159,7 +166,7 @@ def _minimise(
     return np.maximum(found.x, 0.0) * unit, int(found.nit)
 
 
-def bound_value(demand: Market, capacity: IntArray, prices: FloatArray) -> float:
+def bound_value(demand: Market, capacity: Places, prices: FloatArray) -> float:
     """Unsmoothed dual at any prices >= 0: an upper bound on the value of every plan.
 
     Examples

@@ -44,7 +44,7 @@ class Terms:
         Fewest agent-hours on the phone, most places, and the places of slots that stay as given (NaN: free).
     most_places : float
         Places in all, over the free slots.
-    dials_per_hour : float
+    places_per_hour : float
         Places that an agent-hour on the phone fills.
     training, one_to_one : Away
         Time off the phone.
@@ -58,7 +58,7 @@ class Terms:
     most: FloatArray
     fixed: FloatArray
     most_places: float
-    dials_per_hour: float
+    places_per_hour: float
     training: Away
     one_to_one: Away
 
@@ -211,7 +211,7 @@ class RosterProgram:
     def _write_slots(self, on_phone: list[list[tuple[int, float]]]) -> None:
         terms, table = self.terms, self._table
         for slot in np.flatnonzero(np.isnan(terms.fixed)):
-            seats = [(column, -terms.dials_per_hour * hours) for column, hours in on_phone[slot]]
+            seats = [(column, -terms.places_per_hour * hours) for column, hours in on_phone[slot]]
             table.add_row([(self._places[slot], 1.0), *seats], -np.inf, 0.0)
             if terms.least[slot] > 0:
                 table.add_row([*on_phone[slot], (self._missing[slot], 1.0)], float(terms.least[slot]), np.inf)

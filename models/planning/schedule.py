@@ -11,9 +11,11 @@ import pandas as pd
 from configs.settings import Settings
 from features.contracts import Tables
 from models.planning.arms import PLAN, Ground, add_arms, draw_arms, replay
+from models.planning.control import mark_control, set_control_apart
 from models.planning.decisions import Decisions, tell_unkept
 from models.planning.eligibility import Eligibility
 from models.planning.given import find_owed, lay_given, list_given
+from models.planning.handling import Effort
 from models.planning.placing import Board, demand_after, fill_places, place_by_prices, sum_worth
 from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
@@ -23,6 +25,7 @@ from models.planning.series import (
     Scorer,
     SeriesFacts,
     count_deepest,
+    demand_once,
     find_first_choice,
     measure_fade,
     price_coarsely,
@@ -54,10 +57,12 @@ class CallPlan:
     dials : DataFrame
         customer_row · slot_row · rank (1 = first in its slot) · p_keyman (given that the earlier rows of this customer
         failed) · attempt_number (of the phone's listing) · value · survival (chance that the earlier rows leave this
-        one to be dialled) · allowed_because · arm (plan, explore) · propensity (chance of being dialled in this slot,
-        see ``models.planning.exploring``; 1 beyond the first day, which is planned again); sorted by slot_row, rank.
+        one to be dialled) · places (that it is given: 1, or agent-seconds) · allowed_because · arm (plan, explore,
+        control) ·
+        propensity (chance of being dialled in this slot, see ``models.planning.exploring``; 1 beyond the first day,
+        which is planned again); sorted by slot_row, rank.
     prices : float64 array of shape (n_slots,)
-        Expected value of one more place.
+        Expected value of one more place: of a dial, or of an agent-second.
     expected_contacts : float
         Sum of survival · p_keyman.
     objective, upper_bound : float
@@ -92,6 +97,7 @@ def build_call_plan(
     demand: Demand | None = None,
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
+    effort: Effort | None = None,
     prices: FloatArray | None = None,
 ) -> CallPlan:
     """Plan the horizon: pins, promised call-backs, then series of dials by slot prices, then every place still empty.
@@ -106,7 +112,7 @@ def build_call_plan(
     slots
         ``slot_start``, sorted; a slot's position is its slot_row.
     capacity : int array of shape (n_slots,)
-        Places per slot.
+        Places per slot: dials, or agent-seconds.
     packs
         The packs behind ``eligibility``, for ``allowed_because``.
     demand
@@ -114,7 +120,9 @@ def build_call_plan(
     decisions
         Whose pins are placed first; blocks are for ``apply_blocks``, beforehand.
     rng
-        Draws the lots of ``planning.explore_share``; without it nothing is explored.
+        Draws the lots of ``planning.explore_share`` and the control arm's dials; without it there are neither.
+    effort
+        Places that a dial takes; by default one. Not used with ``demand``, which knows.
     prices : array of shape (n_slots,), optional
         Slot prices found elsewhere, used as they are; by default these customers' own.
 
@@ -126,9 +134,10 @@ def build_call_plan(
     """
     places = np.asarray(capacity, dtype=np.int64)
     if demand is None:
-        demand = build_demand(scorer, eligibility, slots, places, tables, settings)
+        demand = build_demand(scorer, eligibility, slots, places, tables, settings, effort)
     pins = (decisions or Decisions()).pins
-    ground = Ground(demand, places, eligibility, list_given(pins, demand, eligibility, slots, tables, settings))
+    given = list_given(pins, demand, eligibility, slots, tables, settings)
+    ground, control = set_control_apart(Ground(demand, places, eligibility, given), slots, tables, settings, rng)
     board, priced = _place_all(ground, settings, prices)
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
@@ -142,6 +151,8 @@ def build_call_plan(
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
     if lots is not None:
         dials = add_arms(dials, ground, planned, priced.prices, lots)
+    if control is not None:
+        dials = mark_control(dials, control, len(slots))
     return CallPlan(
         dials=dials.drop(columns=["eligible_row", "n_earlier"]),
         prices=priced.prices,
@@ -161,13 +172,15 @@ def build_demand(
     capacity: npt.NDArray[np.integer],
     tables: Tables,
     settings: Settings,
+    effort: Effort | None = None,
     facts: SeriesFacts | None = None,
 ) -> Demand:
     """Score first dials everywhere, and later dials where a customer is worth dialling at all.
 
     A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
     the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
-    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew.
+    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew. A dial takes the places that
+    ``effort`` says of a first one, by default one.
 
     Parameters
     ----------
@@ -180,14 +193,16 @@ def build_demand(
     day_start = start_of_days(slots, settings)
     deepest = facts.deepest if facts else count_deepest(day_start, eligibility)
     most = np.minimum(eligibility.attempts_left, deepest)
-    weight = value[:, None]
+    once = demand_once(p_first, value, effort)
+    weight: npt.NDArray[np.floating] = once.weight
     if deepest > 1 and len(rows):
-        prices = facts.prices if facts else price_coarsely(p_first, value, capacity)
-        best_slot, is_wanted = find_first_choice(p_first, value, prices)
+        prices = facts.prices if facts else price_coarsely(once, capacity)
+        best_slot, is_wanted = find_first_choice(once, prices)
         fade = measure_fade(scorer, rows, p_first, is_wanted, facts.fade if facts else None)
         p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
         weight = weigh_depths(value, p_best, fade, facts.stop_rate if facts else rate_of_stops(tables), deepest)
-    return Demand(p_first, np.ascontiguousarray(weight, dtype=np.float32), most.astype(np.int64), day_start)
+    weight = np.ascontiguousarray(weight, dtype=np.float32)
+    return replace(once, weight=weight, most_dials=most.astype(np.int64), day_start=day_start)
 
 
 def _place_all(ground: Ground, settings: Settings, prices: FloatArray | None = None) -> tuple[Board, SlotPrices]:
@@ -225,6 +240,7 @@ def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: 
         attempt_number=eligibility.attempt_number[rows] + nth_of_phone + 1,
         value=tables.customers["value"].to_numpy(dtype=float)[dials["customer_row"]],
         p_keyman=demand.p_first[rows, slot_rows],
+        places=demand.measure_loads(rows, slot_rows),
     )
 
 

@@ -1,13 +1,15 @@
 """The best sequence of dials to one customer at given slot prices: the compiled core of prices and schedule.
 
 A sequence takes at most one slot on each day, in time order. Its ``k``-th dial (from 0) brings
-``weight[i, k] * p_first[i, s] - prices[s]``: ``weight`` holds the customer's value, the chance that the earlier dials
-fail and what the model then says of a further one. With one dial per customer this is DESIGN section 7 as it stands.
+``weight[i, k] * p_first[i, s] - prices[s] * load[i, s]``: ``weight`` holds the customer's value, the chance that the
+earlier dials fail and what the model then says of a further one; ``load`` is what a first dial in the slot takes of it,
+one place, or more agent-seconds the likelier a contact is. With one dial per customer this is DESIGN section 7 as it
+stands.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import numba
@@ -48,12 +50,28 @@ class Demand:
         Most dials in the horizon, 0 to n_depths.
     day_start : int64 array of shape (n_days + 1,)
         Slots ``day_start[d]`` to ``day_start[d + 1] - 1`` lie on day ``d`` of the centre.
+    base, extra : float64 arrays of shape (n,), or empty
+        A dial takes ``base[i] + extra[i] * p_first[i, s]`` places of its slot; both empty: every dial takes one. A
+        later dial is given the time of a first one, which is a little more than it needs.
     """
 
     p_first: npt.NDArray[np.float32]
     weight: npt.NDArray[np.float32]
     most_dials: IntArray
     day_start: IntArray
+    base: FloatArray = field(default_factory=lambda: np.zeros(0))
+    extra: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def least_load(self) -> float:
+        """Fewest places that any dial can take."""
+        return float(np.minimum(self.base, self.base + self.extra).min()) if len(self.extra) else 1.0
+
+    def measure_loads(self, rows: IntArray, slots: IntArray) -> FloatArray:
+        """Places that dials to ``rows`` in ``slots`` take, in the shape that the two make together."""
+        if len(self.extra) == 0:
+            return np.ones(np.broadcast_shapes(rows.shape, slots.shape))
+        return self.base[rows] + self.extra[rows] * np.maximum(self.p_first[rows, slots], 0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -66,20 +84,49 @@ class Demand:
             return 0.0
         return float((self.weight[:, 0] * np.maximum(self.p_first.max(axis=1), 0)).mean())
 
+    def mean_load(self) -> float:
+        """Mean over customers of the places that a first dial takes where it takes most: the unit of prices; from 1."""
+        if len(self.extra) == 0 or self.p_first.size == 0:
+            return 1.0
+        return max(1.0, float((self.base + self.extra * np.maximum(self.p_first.max(axis=1), 0)).mean()))
+
     def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
-        """Sum over customers of their best value smoothed by ``tau``, and the expected dials per slot."""
+        """Sum over customers of their best value smoothed by ``tau``, and the places expected to be taken per slot."""
         with threads_for(self):
-            value, use = sum_soft_values(self.p_first, self.weight, self.most_dials, self.day_start, prices, tau)
+            value, use = sum_soft_values(
+                self.p_first, self.weight, self.most_dials, self.day_start, prices, tau, self.base, self.extra
+            )
         return float(value), use
 
     def sum_best(self, prices: FloatArray) -> float:
         """Sum over customers of what their best sequence is worth at the prices."""
         with threads_for(self):
-            return float(sum_best_values(self.p_first, self.weight, self.most_dials, self.day_start, prices))
+            return float(
+                sum_best_values(
+                    self.p_first, self.weight, self.most_dials, self.day_start, prices, self.base, self.extra
+                )
+            )
 
     def take(self, rows: IntArray) -> "Demand":
         """Give the demand of some customers, in the order asked."""
-        return Demand(self.p_first[rows], self.weight[rows], self.most_dials[rows], self.day_start)
+        return take_customers(self, rows)
+
+
+def take_customers(demand: Demand, rows: npt.NDArray[np.integer]) -> Demand:
+    """The demand of some customers.
+
+    >>> demand = build_single_demand(np.full((3, 1), 0.5, dtype="float32"), np.ones((3, 1), dtype=bool))
+    >>> take_customers(demand, np.array([2])).p_first.shape
+    (1, 1)
+    """
+    return replace(
+        demand,
+        p_first=demand.p_first[rows],
+        weight=demand.weight[rows],
+        most_dials=demand.most_dials[rows],
+        base=demand.base[rows] if len(demand.base) else demand.base,
+        extra=demand.extra[rows] if len(demand.extra) else demand.extra,
+    )
 
 
 @contextmanager
@@ -111,8 +158,19 @@ def build_single_demand(net: npt.NDArray[np.float32], lawful: npt.NDArray[np.boo
 
 
 @compiled
+def weigh_slots(p_first: Any, base: float, extra: float, prices: Any, load: Any, cost: Any) -> float:
+    """Places that a dial takes in each slot, and what they cost there; returns the least cost."""
+    cheapest = np.inf
+    for s in range(p_first.shape[0]):
+        load[s] = base + extra * max(p_first[s], np.float32(0))
+        cost[s] = prices[s] * load[s]
+        cheapest = min(cheapest, cost[s])
+    return cheapest
+
+
+@compiled
 def useful_depth(p_first: Any, weight: Any, most: int, cheapest: float, margin: float) -> int:
-    """Number of dials worth looking at: those whose best case is not ``margin`` below the cheapest price."""
+    """Number of dials worth looking at: those whose best case is not ``margin`` below the cheapest cost."""
     best = np.float32(-1)
     for s in range(p_first.shape[0]):
         best = max(best, p_first[s])
@@ -123,8 +181,11 @@ def useful_depth(p_first: Any, weight: Any, most: int, cheapest: float, margin: 
 
 
 @compiled
-def fill_values(p_first: Any, weight: Any, depth: int, day_start: Any, prices: Any, value: Any, choice: Any) -> float:
-    """Value of the best sequence; ``value[d, k]`` from day d on after k dials, ``choice`` its slot (-1: no dial)."""
+def fill_values(p_first: Any, weight: Any, depth: int, day_start: Any, cost: Any, value: Any, choice: Any) -> float:
+    """Value of the best sequence, net of what a dial in each slot costs.
+
+    ``value[d, k]`` holds from day d on after k dials, ``choice`` its slot (-1: no dial).
+    """
     n_days = day_start.shape[0] - 1
     for k in range(depth + 1):
         value[n_days, k] = 0.0
@@ -134,7 +195,7 @@ def fill_values(p_first: Any, weight: Any, depth: int, day_start: Any, prices: A
             if k < depth:
                 after = value[d + 1, k + 1]
                 for s in range(day_start[d], day_start[d + 1]):
-                    gain = weight[k] * p_first[s] - prices[s] + after
+                    gain = weight[k] * p_first[s] - cost[s] + after
                     if p_first[s] >= 0 and gain > best:
                         best, slot = gain, s
             value[d, k] = best
@@ -155,19 +216,25 @@ def read_sequence(choice: Any, n_days: int, sequence: Any) -> int:
 
 
 @compiled_parallel
-def sum_best_values(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any) -> Any:
+def sum_best_values(
+    p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, base: Any, extra: Any
+) -> Any:
     """Sum over customers of their best sequence's value: the customers' part of the unsmoothed dual."""
     n = p_first.shape[0]
     totals = np.zeros(N_BLOCKS)
-    cheapest = prices.min()
+    is_even = extra.shape[0] == 0
     for block in numba.prange(N_BLOCKS):
         value = np.zeros((day_start.shape[0], weight.shape[1] + 1))
         choice = np.zeros((day_start.shape[0], weight.shape[1] + 1), dtype=np.int64)
+        load, cost = np.ones(prices.shape[0]), prices.copy()
+        cheapest = prices.min()
         total = 0.0
         for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
+            if not is_even:
+                cheapest = weigh_slots(p_first[i], base[i], extra[i], prices, load, cost)
             depth = useful_depth(p_first[i], weight[i], most_dials[i], cheapest, 0.0)
             if depth > 0:
-                total += fill_values(p_first[i], weight[i], depth, day_start, prices, value, choice)
+                total += fill_values(p_first[i], weight[i], depth, day_start, cost, value, choice)
         totals[block] = total
     return totals.sum()
 
@@ -178,14 +245,15 @@ def add_soft_use(
     weight: Any,
     depth: int,
     day_start: Any,
-    prices: Any,
+    load: Any,
+    cost: Any,
     tau: float,
     value: Any,
     share: Any,
     flow: Any,
     use: Any,
 ) -> float:
-    """Smoothed value of the best sequence; its expected dials per slot are added to ``use``.
+    """Smoothed value of the best sequence; the places that it is expected to take per slot are added to ``use``.
 
     ``value[d, k] = tau log(exp(value[d + 1, k] / tau) + sum_s exp((gain_s + value[d + 1, k + 1]) / tau))`` backwards,
     the shares of its terms forwards.
@@ -201,7 +269,7 @@ def add_soft_use(
             top = value[d + 1, k]
             if k < depth:
                 for s in range(first, last):
-                    gain = weight[k] * p_first[s] - prices[s] + value[d + 1, k + 1]
+                    gain = weight[k] * p_first[s] - cost[s] + value[d + 1, k + 1]
                     share[k, s] = gain if p_first[s] >= 0 else -np.inf
                     top = max(top, share[k, s])
             total = np.exp((value[d + 1, k] - top) / tau)
@@ -213,12 +281,12 @@ def add_soft_use(
             value[d, k] = top + tau * np.log(total)
             for s in range(first, last if k < depth else first):
                 share[k, s] /= total
-    _pass_flow(depth, day_start, share, flow, use)
+    _pass_flow(depth, day_start, load, share, flow, use)
     return float(value[0, 0])
 
 
 @compiled
-def _pass_flow(depth: int, day_start: Any, share: Any, flow: Any, use: Any) -> None:
+def _pass_flow(depth: int, day_start: Any, load: Any, share: Any, flow: Any, use: Any) -> None:
     """Send one customer through the days; ``share[k, s]`` of those with k dials take slot s."""
     flow[0, 0] = 1.0
     for d in range(day_start.shape[0] - 1):
@@ -227,29 +295,35 @@ def _pass_flow(depth: int, day_start: Any, share: Any, flow: Any, use: Any) -> N
             for s in range(day_start[d], day_start[d + 1]):
                 if share[k, s] > 0.0:
                     taken = flow[d, k] * share[k, s]
-                    use[s] += taken
+                    use[s] += taken * load[s]
                     dialled += taken
             flow[d + 1, k] += flow[d, k] - dialled
             flow[d + 1, k + 1] += dialled
 
 
 @compiled_parallel
-def sum_soft_values(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, tau: float) -> Any:
-    """Sum over customers of their smoothed best value, and the expected dials per slot."""
+def sum_soft_values(
+    p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, tau: float, base: Any, extra: Any
+) -> Any:
+    """Sum over customers of their smoothed best value, and the places expected to be taken per slot."""
     n, n_slots = p_first.shape
     totals = np.zeros(N_BLOCKS)
     use = np.zeros((N_BLOCKS, n_slots))
-    cheapest = prices.min()
+    is_even = extra.shape[0] == 0
     for block in numba.prange(N_BLOCKS):
         value = np.zeros((day_start.shape[0], weight.shape[1] + 1))
         flow = np.zeros((day_start.shape[0], weight.shape[1] + 1))
         share = np.zeros((weight.shape[1], n_slots))
+        load, cost = np.ones(n_slots), prices.copy()
+        cheapest = prices.min()
         total = 0.0
         for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
+            if not is_even:
+                cheapest = weigh_slots(p_first[i], base[i], extra[i], prices, load, cost)
             depth = useful_depth(p_first[i], weight[i], most_dials[i], cheapest, FAR * tau)
             if depth > 0:
                 total += add_soft_use(
-                    p_first[i], weight[i], depth, day_start, prices, tau, value, share, flow, use[block]
+                    p_first[i], weight[i], depth, day_start, load, cost, tau, value, share, flow, use[block]
                 )
         totals[block] = total
     return totals.sum(), use.sum(axis=0)

@@ -1,7 +1,7 @@
 """What later dials of a series are worth beside the first: the weights by which the search values them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from configs.settings import Settings
 from features.contracts import Tables
 from features.outcomes import CONTACT, WRONG_NUMBER
 from models.planning.eligibility import Eligibility
+from models.planning.handling import Effort
 from models.planning.prices import SMOOTHING, price_demand
-from models.planning.sequences import FloatArray, IntArray, build_single_demand
+from models.planning.sequences import Demand, FloatArray, IntArray
 
 Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
 
@@ -51,6 +52,7 @@ def learn_series_facts(
     capacity: npt.NDArray[np.integer],
     tables: Tables,
     settings: Settings,
+    effort: Effort | None = None,
 ) -> SeriesFacts:
     """Learn the facts from the same even sample of customers that the coarse prices are found on.
 
@@ -61,10 +63,11 @@ def learn_series_facts(
     every = _take_evenly(n)
     rows, lawful = eligibility.eligible_rows[every], eligibility.lawful[every]
     value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
-    p_first = np.where(lawful, scorer(rows, 0), np.float32(-1))
+    p_first = np.where(lawful, scorer(rows, 0), np.float32(-1)).astype(np.float32, copy=False)
     places = np.floor(np.asarray(capacity) * (len(every) / max(n, 1)))
-    prices = price_coarsely(p_first, value, places)
-    is_wanted = find_first_choice(p_first, value, prices)[1]
+    once = demand_once(p_first, value, effort)
+    prices = price_coarsely(once, places)
+    is_wanted = find_first_choice(once, prices)[1]
     fade = measure_fade(scorer, rows[is_wanted], p_first[is_wanted], is_wanted[is_wanted])
     return SeriesFacts(prices, float(np.median(fade)) if len(fade) else 1.0, rate_of_stops(tables), deepest)
 
@@ -85,25 +88,33 @@ def start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
     return np.append(starts, len(local)).astype(np.int64)
 
 
-def price_coarsely(
-    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], capacity: npt.NDArray[Any]
-) -> FloatArray:
+def demand_once(p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], effort: Effort | None) -> Demand:
+    """One dial per customer in the whole horizon."""
+    n, n_slots = p_first.shape
+    single = Demand(p_first, value[:, None], np.ones(n, dtype=np.int64), np.array([0, n_slots], dtype=np.int64))
+    if effort is None or effort.times is None:
+        return single
+    none, certain = effort.count_places([0.0, 1.0])
+    return replace(single, base=np.full(n, none), extra=np.full(n, certain - none))
+
+
+def price_coarsely(once: Demand, capacity: npt.NDArray[Any]) -> FloatArray:
     """Prices of single dials, found on an even sample of customers."""
-    every = _take_evenly(len(p_first))
-    net = p_first[every] * value[every, None]
-    places = np.floor(np.asarray(capacity) * (len(every) / max(len(p_first), 1))).astype(np.int64)
-    return price_demand(build_single_demand(net, p_first[every] >= 0), places, steps=SMOOTHING).prices
+    n = len(once.p_first)
+    every = _take_evenly(n)
+    places = np.floor(np.asarray(capacity) * (len(every) / max(n, 1))).astype(np.int64)
+    return price_demand(once.take(every), places, steps=SMOOTHING).prices
 
 
-def find_first_choice(
-    p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], prices: FloatArray
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def find_first_choice(once: Demand, prices: FloatArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Best slot of a single dial at coarse prices, and who is worth one."""
+    p_first, slots = once.p_first, np.arange(once.p_first.shape[1])
     best_slot = np.zeros(len(p_first), dtype=np.int64)
     is_wanted = np.zeros(len(p_first), dtype=np.bool_)
     for first in range(0, len(p_first), CHUNK):
-        part = slice(first, first + CHUNK)
-        margin = np.where(p_first[part] >= 0, p_first[part] * value[part, None] - prices.astype(np.float32), -np.inf)
+        part = np.arange(first, min(first + CHUNK, len(p_first)))
+        cost = prices.astype(np.float32) * once.measure_loads(part[:, None], slots).astype(np.float32)
+        margin = np.where(p_first[part] >= 0, p_first[part] * once.weight[part] - cost, -np.inf)
         best_slot[part] = margin.argmax(axis=1)
         is_wanted[part] = margin.max(axis=1) >= 0
     return best_slot, is_wanted

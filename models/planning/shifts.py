@@ -15,6 +15,7 @@ import pandas as pd
 
 from configs.settings import Settings
 from models.planning.duties import Duty, lay_duties
+from models.planning.handling import Effort, count_in_dials
 from models.planning.prices import Market, bound_value, mean_best, price_demand
 from models.planning.roster import Away, Cut, RosterProgram, Solution, Terms
 from models.planning.sequences import Demand, FloatArray, IntArray
@@ -76,7 +77,11 @@ class Roster:
 
 
 def plan_shifts(
-    demand: Market, capacity: npt.NDArray[np.integer], slot_starts: pd.DatetimeIndex, settings: Settings
+    demand: Market,
+    capacity: npt.NDArray[np.integer],
+    slot_starts: pd.DatetimeIndex,
+    settings: Settings,
+    effort: Effort | None = None,
 ) -> Roster:
     """Find the roster of the templates whose seats are worth most.
 
@@ -90,6 +95,8 @@ def plan_shifts(
         In the centre's zone, sorted.
     settings
         ``staffing`` with shifts.
+    effort
+        How places are counted, by default in dials.
 
     Returns
     -------
@@ -97,7 +104,7 @@ def plan_shifts(
         Where not everything can be kept, as little as possible is short, and named.
     """
     given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
-    terms = build_terms(given, slot_starts, settings)
+    terms = build_terms(given, slot_starts, settings, effort)
     program = RosterProgram(terms)
     sample, share = take_sample(demand)
     search = _Search(program, sample, share, settings.staffing.max_seconds / MOST_ROSTERS)
@@ -120,13 +127,15 @@ def plan_shifts(
     )
 
 
-def build_terms(given: IntArray, slot_starts: pd.DatetimeIndex, settings: Settings) -> Terms:
+def build_terms(
+    given: IntArray, slot_starts: pd.DatetimeIndex, settings: Settings, effort: Effort | None = None
+) -> Terms:
     """What a roster must keep, from the settings and the places given.
 
     Unless the settings say it, the hours that may be paid are those that the given places of the free days take at
     least with these shifts: their hours on the phone, the time away, and the smallest share of breaks on top.
     """
-    staffing, dials_per_hour = settings.staffing, settings.planning.dials_per_agent_hour
+    staffing, places_per_hour = settings.staffing, (effort or count_in_dials(settings)).per_agent_hour
     frozen_day = find_frozen(len(given), settings, slot_starts)
     days = slot_starts.tz_localize(None).normalize()
     free_days = [day.date() for day in days[~frozen_day].unique()]
@@ -142,19 +151,19 @@ def build_terms(given: IntArray, slot_starts: pd.DatetimeIndex, settings: Settin
     away_hours = sum(away.n_sessions * away.hours for away in (training, one_to_one))
     free_places = float(given[~frozen].sum())
     break_share = min((duty.shift.break_minutes / 60 / duty.shift.hours for duty in duties), default=0.0)
-    least_paid = (free_places / dials_per_hour + away_hours) / (1 - break_share)
-    bounds = bound_seats(given, settings, slot_starts)
+    least_paid = (free_places / places_per_hour + away_hours) / (1 - break_share)
+    bounds = bound_seats(given, settings, slot_starts, effort)
     least = np.where(given > 0, staffing.min_agents * settings.slot_minutes / 60, 0.0)
     return Terms(
         duties=duties,
         most_on_day=agents,
         most_on_shift=np.minimum(agents, on_shift),
         most_hours=least_paid if staffing.paid_hours_per_week is None else staffing.paid_hours_per_week * share,
-        least=np.where(frozen, 0.0, np.minimum(least, bounds.most / dials_per_hour)),
+        least=np.where(frozen, 0.0, np.minimum(least, bounds.most / places_per_hour)),
         most=bounds.most.astype(float),
         fixed=np.where(frozen, given, np.nan),
         most_places=free_places,
-        dials_per_hour=dials_per_hour,
+        places_per_hour=places_per_hour,
         training=training,
         one_to_one=one_to_one,
     )
@@ -269,7 +278,7 @@ def count_hours_on_phone(terms: Terms, solution: Solution) -> FloatArray:
 def fill_seats(terms: Terms, solution: Solution, prices: FloatArray) -> IntArray:
     """Whole places that the roster leaves: those of the program, and what is over where it is dearest."""
     is_free = np.isnan(terms.fixed)
-    room = np.minimum(terms.most, terms.dials_per_hour * count_hours_on_phone(terms, solution))
+    room = np.minimum(terms.most, terms.places_per_hour * count_hours_on_phone(terms, solution))
     room = np.where(is_free, np.floor(room + 1e-6), 0).astype(np.int64)
     places = np.minimum(np.floor(solution.places + 1e-6).astype(np.int64), room)
     order = np.argsort(-prices, kind="stable")

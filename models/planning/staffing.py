@@ -10,10 +10,18 @@ import pandas as pd
 from scipy.optimize import minimize
 
 from configs.settings import Settings
+from models.planning.handling import Effort, count_in_dials
 from models.planning.placing import fill_places, lay_free_board, place_by_prices, sum_worth
 from models.planning.prices import FINER, ROUNDS, SMOOTHING, Market, mean_best, price_demand
 from models.planning.schedule import CallPlan
-from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand, sum_soft_values, threads_for
+from models.planning.sequences import (
+    Demand,
+    FloatArray,
+    IntArray,
+    build_single_demand,
+    sum_soft_values,
+    threads_for,
+)
 
 SAMPLE = 4_000  # customers on whom seats are moved and the move is judged
 FEW = 2_000  # customers few enough for the finest prices
@@ -69,7 +77,10 @@ class Worth:
 
 
 def bound_seats(
-    capacity: npt.NDArray[np.integer], settings: Settings, slot_starts: pd.DatetimeIndex | None = None
+    capacity: npt.NDArray[np.integer],
+    settings: Settings,
+    slot_starts: pd.DatetimeIndex | None = None,
+    effort: Effort | None = None,
 ) -> SeatBounds:
     """Read from the settings how few and how many places each slot may have.
 
@@ -80,6 +91,8 @@ def bound_seats(
         the settings say. Where the fewest are more than the most, the most hold.
     slot_starts
         In the centre's zone; without them no day is frozen and no weekday has its own number of agents.
+    effort
+        How places are counted, by default in dials.
 
     Examples
     --------
@@ -89,8 +102,9 @@ def bound_seats(
     ([12, 0, 12], [36, 0, 36])
     """
     given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
-    staffing, per_agent = settings.staffing, settings.planning.dials_per_agent_hour * settings.slot_minutes / 60
-    stated = [settings.planning.max_slot_dials]
+    effort = effort or count_in_dials(settings)
+    staffing, per_agent = settings.staffing, effort.per_agent_hour * settings.slot_minutes / 60
+    stated = [_most_places(settings, effort)]
     stated += [None if staffing.max_agents is None else math.floor(staffing.max_agents * per_agent)]
     limits = [limit for limit in stated if limit is not None] or [int(given.max(initial=0))]
     most = np.full(len(given), min(limits), dtype=np.int64)
@@ -101,6 +115,12 @@ def bound_seats(
     least = np.minimum(np.where(given > 0, math.ceil(staffing.min_agents * per_agent), 0), most)
     frozen = find_frozen(len(given), settings, slot_starts)
     return SeatBounds(np.where(frozen, given, least), np.where(frozen, given, most))
+
+
+def _most_places(settings: Settings, effort: Effort) -> int | None:
+    """Places in which no more dials than ``max_slot_dials`` can be made, whomever they reach."""
+    most = settings.planning.max_slot_dials
+    return None if most is None else math.floor(most * float(effort.count_places([0.0, 1.0]).min()))
 
 
 def find_frozen(n_slots: int, settings: Settings, slot_starts: pd.DatetimeIndex | None) -> npt.NDArray[np.bool_]:
@@ -147,7 +167,7 @@ def recommend_for_demand(
     sample, share = take_sample(demand)
     if len(sample.p_first) == 0 or start.sum() == 0 or mean_best(sample) <= 0:
         return start
-    wanted = solve_seats(sample, least * share, most * share, total * share) / share
+    wanted = _fit_total(solve_seats(sample, least * share, most * share, total * share) / share, least, total)
     moved = _round_to_total(wanted, start, most, total)
     gains = judge_places(sample, moved * share).value >= (1 + LEAST_GAIN) * judge_places(sample, start * share).value
     return moved if gains else start
@@ -176,17 +196,18 @@ def solve_seats(demand: Demand, least: npt.NDArray[Any], most: npt.NDArray[Any],
     at = np.zeros(len(most) + 1)
     for step in steps_for(demand):
         tau = step * mean_best(demand)
+        unit = tau / demand.mean_load()
         found = minimize(
             _joint_dual,
-            at / tau,
-            args=(demand, least, most, total, tau),
+            at / unit,
+            args=(demand, least, most, total, tau, unit),
             jac=True,
             method="L-BFGS-B",
             bounds=[(0.0, None)] * len(at),
             options={"maxiter": ROUNDS},
         )
-        at = np.maximum(found.x, 0.0) * tau
-    places: FloatArray = least + (most - least) * _share_open((at[:-1] - at[-1]) / tau)
+        at = np.maximum(found.x, 0.0) * unit
+    places: FloatArray = least + (most - least) * _share_open((at[:-1] - at[-1]) / unit)
     return places
 
 
@@ -196,17 +217,16 @@ def steps_for(demand: Demand) -> tuple[float, ...]:
 
 
 def _joint_dual(
-    at: FloatArray, demand: Demand, least: FloatArray, most: FloatArray, total: float, tau: float
+    at: FloatArray, demand: Demand, least: FloatArray, most: FloatArray, total: float, tau: float, unit: float
 ) -> tuple[float, FloatArray]:
     prices, floor = at[:-1], at[-1]
+    asked = (demand.p_first, demand.weight, demand.most_dials, demand.day_start)
     with threads_for(demand):
-        value, use = sum_soft_values(
-            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices * tau, tau
-        )
+        value, use = sum_soft_values(*asked, prices * unit, tau, demand.base, demand.extra)
     above = prices - floor
     places = least + (most - least) * _share_open(above)
     opened = float(least @ above) + float((most - least) @ np.logaddexp(0.0, above))
-    dual = total * floor + opened + float(value) / tau
+    dual = total * floor + opened + float(value) / unit
     slope = np.append(places - use, total - places.sum())
     scale = max(total, 1.0)
     return dual / scale, slope / scale
@@ -215,6 +235,14 @@ def _joint_dual(
 def _share_open(above: FloatArray) -> FloatArray:
     opened: FloatArray = 0.5 * (1.0 + np.tanh(above / 2.0))
     return opened
+
+
+def _fit_total(wanted: FloatArray, least: IntArray, total: int) -> FloatArray:
+    """Lower what is wanted above the fewest where a search that stopped early wants more than the total."""
+    if np.floor(wanted + 1e-6).sum() <= total:
+        return wanted
+    fitted: FloatArray = least + (wanted - least) * (total - least.sum()) / (wanted.sum() - least.sum())
+    return fitted
 
 
 def _round_to_total(wanted: FloatArray, start: IntArray, most: IntArray, total: int) -> IntArray:
@@ -261,21 +289,25 @@ def judge_places(demand: Demand, places: npt.NDArray[Any]) -> Worth:
 
 def build_staffing(
     slots: pd.DataFrame,
-    dials_given: npt.NDArray[np.integer],
-    dials_recommended: npt.NDArray[np.integer],
+    places_given: npt.NDArray[np.integer],
+    places_recommended: npt.NDArray[np.integer],
     prices: FloatArray,
     plan: CallPlan,
     settings: Settings,
     away: pd.DataFrame | None = None,
+    effort: Effort | None = None,
 ) -> pd.DataFrame:
     """Lay out staffing.csv: one row per slot.
 
     Parameters
     ----------
+    places_given, places_recommended : int arrays of shape (n_slots,)
     prices : array of shape (n_slots,)
-        Slot prices: contacts (or value) that one more dial would bring.
+        Slot prices: contacts (or value) that one more place would bring.
     away
         Of the roster that the recommendation follows: slot_start · breaks · training · one_to_ones (agent-hours).
+    effort
+        How places are counted, by default in dials. Agent-seconds are told in dials as long as the plan's in the slot.
 
     Returns
     -------
@@ -286,13 +318,16 @@ def build_staffing(
         two or more on end, ``one_to_one`` in a single one; else ``hold``. With a roster: what at least half an agent
         is away for in it, mostly.
     """
-    dials_per_agent = settings.planning.dials_per_agent_hour * settings.slot_minutes / 60
+    effort = effort or count_in_dials(settings)
+    per_agent = effort.per_agent_hour * settings.slot_minutes / 60
+    recommended = np.asarray(places_recommended, dtype=float)
     reached = np.bincount(
         plan.dials["slot_row"].to_numpy(dtype=np.int64),
         weights=(plan.dials["p_keyman"] * plan.dials["survival"]).to_numpy(dtype=float),
         minlength=len(slots),
     )
-    moved_agents = (np.asarray(dials_recommended, dtype=float) - dials_given) / dials_per_agent
+    per_dial = _measure_dials(plan, len(slots), effort)
+    moved_agents = (recommended - places_given) / per_agent
     starts = pd.DatetimeIndex(slots["slot_start"])
     if away is None:
         hints = _find_hints(starts, moved_agents, prices, settings.slot_minutes)
@@ -301,14 +336,27 @@ def build_staffing(
     return pd.DataFrame(
         {
             "slot_start": slots["slot_start"].to_numpy() if len(slots) == 0 else slots["slot_start"].array,
-            "dials_given": np.asarray(dials_given, dtype=np.int64),
-            "dials_recommended": np.asarray(dials_recommended, dtype=np.int64),
-            "agents_recommended": np.asarray(dials_recommended, dtype=float) / dials_per_agent,
-            "seat_price": np.asarray(prices, dtype=float) * settings.planning.dials_per_agent_hour,
+            "dials_given": _count_whole(places_given, per_dial),
+            "dials_recommended": _count_whole(recommended, per_dial),
+            "agents_recommended": recommended / per_agent,
+            "seat_price": np.asarray(prices, dtype=float) * effort.per_agent_hour,
             "expected_contacts": reached,
             "hint": hints,
         }
     )
+
+
+def _measure_dials(plan: CallPlan, n_slots: int, effort: Effort) -> FloatArray:
+    """Places that the plan's dials take on average in each slot; in slots without dials, those of all its dials."""
+    if effort.times is None or len(plan.dials) == 0:
+        return np.full(n_slots, float(effort.count_places(0.0)))
+    slot_row, taken = plan.dials["slot_row"].to_numpy(dtype=np.int64), plan.dials["places"].to_numpy(dtype=float)
+    n_dials = np.bincount(slot_row, minlength=n_slots)
+    return np.where(n_dials > 0, np.bincount(slot_row, taken, n_slots) / np.maximum(n_dials, 1), taken.mean())
+
+
+def _count_whole(places: npt.ArrayLike, per_dial: FloatArray) -> IntArray:
+    return np.floor(np.asarray(places, dtype=float) / per_dial + 1e-6).astype(np.int64)
 
 
 def _find_hints(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from models.planning.decisions import Decisions
+from models.planning.handling import Effort
 from models.planning.sequences import Demand, FloatArray, IntArray
 
 
@@ -33,8 +34,8 @@ def weigh_today(demand: Demand, later_gain: FloatArray) -> Demand:
     return replace(demand, weight=np.ascontiguousarray(weight, dtype=np.float32))
 
 
-def find_later_gains(later: pd.DataFrame, prices: pd.Series, customer_ids: pd.Series) -> FloatArray:
-    """What each customer's next dial on a later day is expected to bring above the price of its place.
+def find_later_gains(later: pd.DataFrame, prices: pd.Series, customer_ids: pd.Series, effort: Effort) -> FloatArray:
+    """What each customer's next dial on a later day is expected to bring above the price of its places.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def find_later_gains(later: pd.DataFrame, prices: pd.Series, customer_ids: pd.Se
         Price of a place by ``slot_start``; unknown counts as 0.
     customer_ids
         Whose gains are asked for.
+    effort
+        How places are counted.
 
     Returns
     -------
@@ -52,6 +55,7 @@ def find_later_gains(later: pd.DataFrame, prices: pd.Series, customer_ids: pd.Se
     """
     following = later.sort_values("slot_start", kind="stable").drop_duplicates("customer_id")
     price = following["slot_start"].map(prices).fillna(0.0).to_numpy(dtype=float)
+    price = price * effort.count_places(following["p_keyman"])
     gain = np.maximum(following["value"].to_numpy(dtype=float) * following["p_keyman"].to_numpy() - price, 0.0)
     by_customer = pd.Series(gain, index=following["customer_id"].astype("str"))
     return customer_ids.astype("str").map(by_customer).fillna(0.0).to_numpy(dtype=float)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.measures import add_calling_time, band_ages, build_rates
+from models.planning.handling import Effort, count_in_dials
 from pipelines.exports.sentences import MIN_DIALS, MINUS, count, decimal, percent
 from pipelines.night import Night
 
@@ -95,18 +96,17 @@ def build_seat_map(night: Night) -> HeatMap | None:
     """
     if night.staffing.empty:
         return None
-    per_hour, prices = night.settings.planning.dials_per_agent_hour, night.staffing["seat_price"]
+    effort, prices = night.effort or count_in_dials(night.settings), night.staffing["seat_price"]
     if night.advice is not None:
-        prices = pd.Series(night.advice.before.prices * per_hour, index=night.staffing.index)
+        prices = pd.Series(night.advice.before.prices * effort.per_agent_hour, index=night.staffing.index)
     settings, starts = night.settings, night.staffing["slot_start"].dt.tz_convert(night.settings.timezone)
-    per_agent = per_hour * settings.slot_minutes / 60
     days = {day: _name_day(day, is_firm=False) for day in sorted(set(starts.dt.date))}
     seats = pd.DataFrame(
         {
             "row": starts.dt.hour,
             "column": starts.dt.date.map(days),
             "value": prices.astype("float64").fillna(0.0),
-            "moved": (night.staffing["dials_recommended"] - night.staffing["dials_given"]) / per_agent,
+            "moved": _count_moved(night.staffing, effort.per_agent_hour * settings.slot_minutes / 60, effort),
         }
     )
     cells = seats.groupby(["row", "column"])[["value", "moved"]].mean().reset_index()
@@ -119,6 +119,16 @@ def build_seat_map(night: Night) -> HeatMap | None:
     cells = cells.assign(is_thin=False, is_scaled=True)
     caption = "Seat price of the seats as given, with the agents to move in (+) or out (−)"
     return _lay_out(caption, "hour", [*days.values()], cells, decimal, has_margin=False)
+
+
+def _count_moved(staffing: pd.DataFrame, places_per_agent: float, effort: Effort) -> pd.Series:
+    """Agents to move in or out of each slot; where places are agent-seconds, by the slot's own dials per agent."""
+    moved = staffing["dials_recommended"] - staffing["dials_given"]
+    if effort.times is None:
+        return moved / places_per_agent
+    usual = float(effort.count_usual_dials(places_per_agent))
+    here = staffing["dials_recommended"] / staffing["agents_recommended"]
+    return moved / here.where(here > 0, max(usual, 1.0))
 
 
 def _spell_move(agents: float, digits: int) -> str:

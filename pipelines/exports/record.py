@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from models.contact.drift import Drift
+from models.planning.handling import Effort
 from pipelines.night import Night
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
@@ -24,9 +25,10 @@ def build_record(night: Night) -> dict[str, Any]:
     dict
         run_id · run_date · as_of · is_simulated · source · staffing_mode · horizon_days · expected_contacts · gains ·
         off_policy (null when no model was fitted tonight) · seats (contacts before and after, what is short, roster) ·
-        plan · counts (of the outputs) · inputs (fingerprint and counts) · model · drift (psi, calibration by week, slot
-        and segment, habits; null when nothing was fitted) · stages (stage, seconds, peak_mb) · seconds · peak_mb ·
-        notes · versions · settings.
+        handle_times (seconds of a dial, learned from the log; null where places are counted in dials) · plan · counts
+        (of the outputs) · inputs (fingerprint and counts) · model · drift (psi, calibration by week, slot and segment,
+        habits; null when nothing was fitted) · stages (stage, seconds, peak_mb) · seconds · peak_mb · notes · versions
+        · settings.
     """
     seconds = [stage.get("seconds") for stage in night.stages]
     peaks = [stage.get("peak_mb") for stage in night.stages]
@@ -43,6 +45,7 @@ def build_record(night: Night) -> dict[str, Any]:
         "gains": night.gains,
         "off_policy": asdict(asked) if asked is not None else None,
         "seats": _describe_seats(night),
+        "handle_times": describe_handle_times(night.effort),
         "plan": night.plan,
         "counts": _count_outputs(night),
         "inputs": {"fingerprint": night.fingerprint, "counts": night.report.counts},
@@ -141,6 +144,18 @@ def _describe_drift(drift: Drift | None) -> dict[str, Any] | None:
         "calibration_by_week": drift.weeks,
         "calibration_by_slot": drift.slots,
         "calibration_by_segment": drift.segments,
+    }
+
+
+def describe_handle_times(effort: Effort | None) -> dict[str, float] | None:
+    """Seconds of a dial with and without a contact, as learned; None where places are counted in dials."""
+    if effort is None or effort.times is None:
+        return None
+    return {
+        "contacted_seconds": effort.times.contacted,
+        "not_contacted_seconds": effort.times.not_contacted,
+        "contact_rate": effort.times.contact_rate,
+        "seconds_per_agent_hour": effort.per_agent_hour,
     }
 
 
