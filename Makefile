@@ -17,7 +17,7 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly preview replan tune compare rollback schedule prefect mlflow test lint type check bench bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
+.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export schedule prefect mlflow test coverage lint type check bench bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ rollback: $(READY) ## make the champion before the present one of SOURCE champio
 	$(call need,SOURCE)
 	$(BIN)/kakedoki rollback --source "$(SOURCE)" $(if $(TO),--to $(TO)) $(config)
 
+export: $(READY) ## write the chosen rows of a run's list (PLAN, FILTER, PRESET, SOURCE) to OUT
+	$(call need,OUT)
+	$(BIN)/kakedoki export --out "$(OUT)" $(if $(PLAN),--plan "$(PLAN)") $(if $(FILTER),--filter "$(FILTER)") $(if $(PRESET),--preset "$(PRESET)") $(if $(SOURCE),--source "$(SOURCE)") $(config)
+
 schedule: $(READY) ## run the night on SOURCE into OUT every night (CRON)
 	$(call need,SOURCE OUT)
 	$(BIN)/kakedoki schedule --cron "$(CRON)" --source "$(SOURCE)" --out "$(OUT)" $(config)
@@ -80,7 +84,10 @@ prefect: $(READY) ## start the Prefect server and its page on 127.0.0.1:4200
 mlflow: $(READY) ## start the MLflow server and its page on 127.0.0.1:5000
 	$(BIN)/python -m pipelines.servers mlflow
 
-test: $(READY) ## run every test and doctest, with coverage
+test: $(READY) ## run every test and doctest (about ten minutes on two cores)
+	$(BIN)/pytest -q -n 2
+
+coverage: $(READY) ## the same with coverage, which takes half as long again
 	$(BIN)/pytest -q -n 2 --cov --cov-report=term
 
 lint: $(READY) ## ruff, and import-linter for the arrows
@@ -112,8 +119,8 @@ bench-copenhagen: $(READY) ## the contact model on the real calls of ../shared/d
 	$(BIN)/python tests/bench/copenhagen.py
 
 docs: $(READY) ## write the pages of every public name into site/
-	$(BIN)/pdoc --docformat numpy --output-directory site configs features models pipelines
+	$(BIN)/pdoc --docformat numpy --output-directory site app configs features models pipelines
 
 clean: ## remove what can be made again: caches, coverage, site (not .venv, not var)
 	rm -rf site .coverage .coverage.* htmlcov .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
-	find configs features models pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app configs features models pipelines tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,8 @@ from configs.errors import KakedokiError
 from pipelines.exports import read_latest
 from pipelines.exports.run_tables import open_run
 
+MOST_ANSWERS = 512
+
 
 class NoNightError(KakedokiError):
     """No night has been run yet, or its folder is gone: pages say what to do."""
@@ -38,6 +40,7 @@ class OpenNight:
     record: dict[str, Any]
     stamp: tuple[str, int]
     _connection: duckdb.DuckDBPyConnection = field(repr=False, compare=False)
+    _answers: dict[tuple[str, tuple[Any, ...]], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def run_id(self) -> str:
@@ -49,6 +52,11 @@ class OpenNight:
         """The centre's time zone."""
         return ZoneInfo(self.record["settings"]["timezone"])
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Of ``open_run``: for exports, which take a cursor of it."""
+        return self._connection
+
     def ask(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
         """Answer a query over the run's tables; safe from several threads, one cursor each.
 
@@ -56,6 +64,16 @@ class OpenNight:
         """
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
+
+    def ask_once(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
+        """Answer like ``ask``, and remember it: for short answers to what many readers ask. Never change the frame."""
+        key = (sql, tuple(values))
+        if key not in self._answers:
+            if len(self._answers) >= MOST_ANSWERS:
+                self._answers.clear()
+            answer = self._answers[key] = self.ask(sql, values)
+            return answer
+        return self._answers[key]
 
 
 class Nights:

@@ -1,5 +1,6 @@
 """All settings of a night: typed, frozen, read once, handed down as plain values."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from configs.errors import UsageError
 Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HeadCount = Annotated[int, Field(ge=0)]
+Role = Literal["viewer", "analyst", "admin"]
 TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d$"
 BASE_FILE = Path(__file__).with_name("base.yaml")
 ANY_REGION = "*"
@@ -165,11 +167,54 @@ class GainSettings(_Frozen):
     n_past_draws: int = Field(10, ge=1, description="simulations of the historical way of calling")
 
 
+class TargetSettings(_Frozen):
+    """What the page sets measures against; a measure without a target is shown without a gap.
+
+    Handling times, occupancy and abandonment are to stay at or below their target, the others at or above.
+    """
+
+    connect_rate: float | None = Field(None, ge=0, le=1)
+    keyman_contact_rate: float | None = Field(None, ge=0, le=1)
+    conversion_rate: float | None = Field(None, ge=0, le=1, description="conversions per keyman contact")
+    aht_contacted_seconds: float | None = Field(None, ge=0)
+    aht_other_seconds: float | None = Field(None, ge=0)
+    att_seconds: float | None = Field(None, ge=0)
+    acw_seconds: float | None = Field(None, ge=0)
+    cph: float | None = Field(None, ge=0, description="attempts per agent-hour")
+    occupancy: float | None = Field(None, ge=0, le=1)
+    abandonment_rate: float | None = Field(None, ge=0, le=1)
+
+
 class MlflowSettings(_Frozen):
     """Where models are kept; without ``tracking_uri`` a local server on loopback if up, else SQLite under ``var/``."""
 
     tracking_uri: str | None = None
     experiment: str = "kakedoki"
+
+
+class ProxySettings(_Frozen):
+    """A proxy in front of the page, believed only from its addresses and with the secret of ``var/proxy-secret``."""
+
+    addresses: tuple[str, ...] = Field(min_length=1, description="of the proxy, e.g. 10.0.0.5 or 10.0.0.0/28")
+    identity_header: str | None = Field(None, description="names who is there; without it people sign in as users")
+    role_header: str | None = Field(None, description="viewer, analyst or admin; anything else gets ``role``")
+    role: Role = "viewer"
+
+    @field_validator("addresses")
+    @classmethod
+    def _known_networks(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            if ip_network(address).prefixlen == 0:
+                raise ValueError(f"{address}: is everybody: name the proxy's own address")
+        return addresses
+
+
+class PageSettings(_Frozen):
+    """The analysts' page: by which names it is reached and who is let in."""
+
+    hosts: tuple[str, ...] = Field((), description="names people type into the address bar, besides localhost")
+    session_hours: float = Field(12, gt=0, le=168, description="after which everybody signs in again")
+    trusted_proxy: ProxySettings | None = None
 
 
 class Settings(_Frozen):
@@ -200,6 +245,8 @@ class Settings(_Frozen):
     staffing: StaffingSettings = StaffingSettings()
     gains: GainSettings = GainSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    app: PageSettings = PageSettings()
+    targets: TargetSettings = TargetSettings()
 
     @field_validator("timezone")
     @classmethod

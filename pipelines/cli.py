@@ -292,6 +292,40 @@ def check(source: Source, run_date: RunDate = None, config: Config = None) -> No
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .xlsx or .parquet.", show_default=False)],
+    plan: Annotated[Path | None, typer.Option(help="Folder of a run.", show_default="the newest run")] = None,
+    conditions: Annotated[
+        str,
+        typer.Option(
+            "--filter",
+            help="Conditions, all of which hold: slot, weekday, hour, region, gender, age, p, attempt, arm, reason, "
+            "customer (an id, or its beginning and *), firm; = or, for slot, age, p and attempt, also >= and <=.",
+            show_default="every row",
+        ),
+    ] = "",
+    format: Annotated[str | None, typer.Option(help="csv, xlsx or parquet.", show_default="the file's ending")] = None,
+    encoding: Annotated[str | None, typer.Option(help="utf-8-sig, utf-8 or cp932.", show_default="utf-8-sig")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="vicidial_list, generic_dialer, or a YAML file.", show_default=False)
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Where telephone numbers are, if a preset wants them.", show_default=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Write the rows of a run's list that a filter chooses, as CSV, Excel, Parquet or a dialler's file.
+
+    Example: kakedoki export --out tuesday.xlsx --filter "weekday=Tue hour=18 region=Tokyo gender=female age>=40"
+    """
+    with _running("export") as var:
+        from pipelines.export import ExportOrder, export_run, tell_export
+
+        order = ExportOrder(out, plan, conditions, format, encoding, preset, source, config or ())
+        tell_export(export_run(order, var), out)
+
+
+@app.command()
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write the tables into.", show_default=False)],
     customers: Annotated[int, typer.Option(min=1)] = 40_000,

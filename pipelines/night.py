@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from configs.settings import Settings
@@ -11,6 +13,28 @@ from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
 from models.planning.advice import StaffingAdvice
 from models.planning.handling import Effort
+
+
+@dataclass(frozen=True)
+class Chances:
+    """What a first dial to whoever may be called would be worth in every slot, called then or not.
+
+    Attributes
+    ----------
+    customer_rows : (m,) int
+        Rows of ``Tables.customers``, rising.
+    p : (m, n_slots) uint16
+        p_keyman × 10,000; 65535 where no call is lawful.
+    prices : (n_slots,) float
+        Value of one more dial; of a usual one where places are agent-seconds.
+    places : (n_slots,) int
+        Dials that the plan had room for, the same way.
+    """
+
+    customer_rows: npt.NDArray[np.int64]
+    p: npt.NDArray[np.uint16]
+    prices: npt.NDArray[np.float64]
+    places: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,8 @@ class Night:
         How places were counted: in dials, or in agent-seconds; None means in dials.
     drift
         What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
+    chances
+        Everybody's week as the plan weighed it, for the page; None leaves it out.
     """
 
     run_id: str
@@ -75,6 +101,7 @@ class Night:
     drift: Drift | None = None
     challenger: str | None = None
     verdict: str = ""
+    chances: Chances | None = None
 
     @property
     def is_fitted_tonight(self) -> bool:

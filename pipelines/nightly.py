@@ -35,7 +35,11 @@ def nightly(
         By cause, see DESIGN section 9; nothing half-written is left, and running it again is safe.
     """
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
-    with hold_lock(order.var), open_cluster(engine, scheduler, order.var) as cluster, record_stages() as stages:
+    with (
+        hold_lock(order.var),
+        open_cluster(engine, scheduler, order.var) as cluster,
+        record_stages(var=order.var) as stages,
+    ):
         intake = check(order, read(order))
         model = fit(order, intake, cluster=cluster)
         planned = place(order, intake, model, cluster)

@@ -31,7 +31,11 @@ def plan(
 ) -> Night:
     """Plan with the champion of earlier nights; fit nothing."""
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
-    with hold_lock(order.var), open_cluster(engine, scheduler, order.var) as cluster, record_stages() as stages:
+    with (
+        hold_lock(order.var),
+        open_cluster(engine, scheduler, order.var) as cluster,
+        record_stages(var=order.var) as stages,
+    ):
         intake = check(order, read(order))
         model = recall(order)
         planned = place(order, intake, model, cluster)

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from models.contact.reasons import explain_dials
 from models.contact.scorer import Scorer, build_scorer
+from models.contact.trust import Trust
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
 from models.planning.contenders import plan_contenders
+from models.planning.believing import believe, believe_chances, find_usual
 from models.planning.control import CONTROL
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
@@ -20,13 +23,15 @@ from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan, build_demand
 from models.planning.staffing import build_staffing
 from pipelines.cluster import Cluster
+from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.intake import Intake
 from pipelines.listing import is_firm
 from pipelines.order import Order
-from pipelines.partitions import PartitionedScorer, spread_scorer
+from pipelines.partitions import PartitionedDemand, PartitionedScorer, spread_scorer
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
+_BLOCK = 8192
 NOT_THE_PLANS = {
     EXPLORE: ("drawn by lot, to learn when people answer", "応答しやすい時間を学ぶための抽選"),
     CONTROL: ("called as in the past, to compare", "比較のため従来どおりに架電"),
@@ -45,6 +50,8 @@ class Planned:
         Places recommended, the roster behind them if there are shifts, and what they are worth.
     reasons
         Why each dial of the firm day was chosen: reason (English) · reason_ja (Japanese), indexed as ``plan.dials``.
+    chances : (m, n_slots) uint16
+        p_keyman × 10,000 of a first dial, by ``eligibility.eligible_rows``; 65535 where no call is lawful.
     """
 
     scorer: Scorer | PartitionedScorer
@@ -54,6 +61,7 @@ class Planned:
     places_obeyed: np.ndarray
     advice: StaffingAdvice
     reasons: pd.DataFrame
+    chances: npt.NDArray[np.uint16]
 
 
 @stage("plan", tell=lambda planned: _tell_plan(planned))
@@ -82,7 +90,27 @@ def place(order: Order, intake: Intake, model: NightModel, cluster: Cluster | No
         seed_lots(order),
         effort,
     )
-    return Planned(scorer, eligibility, made, given, obeyed, advice, explain(order, intake, scorer, made))
+    trust = model.model.trust
+    if isinstance(demand, PartitionedDemand):  # the page shows everybody's chances
+        demand = demand.take(np.arange(demand.shape[0]))
+    made = believe(made, demand, eligibility, trust)
+    told, chances = explain(order, intake, scorer, made), pack_chances(demand.p_first, trust)
+    return Planned(scorer, eligibility, made, given, obeyed, advice, told, chances)
+
+
+def pack_chances(p_first: npt.NDArray[np.float32], trust: Trust) -> npt.NDArray[np.uint16]:
+    """Believable probabilities as whole ten-thousandths, in half the memory; 65535 where no dial is lawful.
+
+    >>> pack_chances(np.array([[0.1234, -1.0]], dtype="float32"), Trust(1.0, 1.0)).tolist()
+    [[1234, 65535]]
+    """
+    packed = np.empty(p_first.shape, dtype=np.uint16)
+    usual = find_usual(p_first)
+    everyone = float(np.nanmean(usual)) if np.isfinite(usual).any() else 0.0
+    for begin in range(0, len(p_first), _BLOCK):
+        block = believe_chances(p_first[begin : begin + _BLOCK], usual[begin : begin + _BLOCK], everyone, trust)
+        packed[begin : begin + _BLOCK] = np.where(block < 0, NOT_LAWFUL, np.rint(block * PER_UNIT))
+    return packed
 
 
 def _score(

@@ -16,6 +16,7 @@ from configs.errors import NoCapacityError, UsageError
 from configs.settings import Settings
 from features.slots import build_slots
 from models.contact.scorer import Scorer
+from models.planning.believing import believe
 from models.planning.capacity import build_capacity
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
@@ -29,6 +30,7 @@ from pipelines.intake import Intake, judge, read, read_order_decisions
 from pipelines.listing import build_call_list, build_excluded
 from pipelines.morning import Morning, PlanScorer, read_morning, recall
 from pipelines.order import Order, build_order
+from pipelines.outcomes import add_posted, read_outcomes_between
 from pipelines.planned import explain, seed_lots
 from pipelines.runs import find_var
 from pipelines.sources import RawSource
@@ -99,9 +101,14 @@ def check_rest(order: Order, raw: RawSource, morning: Morning, now: pd.Timestamp
     """Check the tables as known at ``now`` and count the places of the slots that are still to begin today.
 
     With fixed staffing the source's capacity counts, so that a roster changed since the night is obeyed; a reshaped
-    roster is the plan's own.
+    roster is the plan's own. Outcomes posted through the interface count like those of the log.
     """
+    raw, n_posted = add_posted(raw, read_outcomes_between(order.var, order.as_of, now), order.settings.timezone)
     tables, report = judge(order, raw, now)
+    if n_posted:
+        told = f"{n_posted:,} outcomes posted to the interface are not in the log yet: they were counted"
+        report = replace(report, notes=(*report.notes, told))
+    report = replace(report, counts=report.counts | {"call_attempts_posted": n_posted})
     places = morning.places
     if order.staffing_mode == "fixed":
         today = order.settings.model_copy(update={"horizon_days": 1})
@@ -134,6 +141,8 @@ def place_rest(
     later = settings.model_copy(update={"planning": settings.planning.model_copy(update={"min_attempts": 0})})
     demand, lots = weigh_today(demand, gains), seed_lots(order, now.hour * 60 + now.minute)
     made = build_call_plan(scorer, eligibility, intake.slots, places, tables, later, packs, demand, decided, lots)
+    if isinstance(scorer, Scorer):  # the plan's own numbers are believable already
+        made = believe(made, demand, eligibility, scorer.model.trust)
     later_rows = np.flatnonzero(ids.isin(morning.later["customer_id"]).to_numpy())
     why = say_why_not_today(made.unplanned, list_dialled(order, intake), later_rows)
     return eligibility, replace(made, unplanned=why)

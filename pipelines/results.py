@@ -11,7 +11,7 @@ from pipelines.exports.folders import point_latest
 from pipelines.exports.writing import write_run
 from pipelines.intake import Intake
 from pipelines.listing import build_call_list, build_excluded
-from pipelines.night import Night
+from pipelines.night import Chances, Night
 from pipelines.order import Order
 from pipelines.planned import Planned
 from pipelines.stages import stage
@@ -91,6 +91,12 @@ def build_night(
         drift=model.drift,
         challenger=model.challenger,
         verdict=model.verdict,
+        chances=Chances(
+            planned.eligibility.eligible_rows,
+            planned.chances,
+            made.prices * intake.effort.usual_places,
+            intake.effort.count_usual_dials(planned.places_obeyed),
+        ),
     )
 
 

@@ -24,7 +24,7 @@ from pipelines.runs import find_var
 from pipelines.train import find_tuned_params, name_of_source, open_store
 
 N_SHOWN = 5
-_NOT_LEARNED_FROM = {"mlflow", "planning", "gains", "rule_packs", "horizon_days"}
+_NOT_LEARNED_FROM = {"app", "mlflow", "planning", "gains", "rule_packs", "horizon_days"}
 _PLAIN_WIDTH = 400
 
 

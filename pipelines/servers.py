@@ -11,6 +11,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import ProxyHandler, build_opener
 
 from configs.errors import SourceError
@@ -90,6 +91,35 @@ def find_tracking_uri(wanted: str | None, var: Path) -> tuple[str, bool]:
     if wanted is not None:
         return wanted, wanted.startswith("sqlite:")
     return (MLFLOW_URL if is_up("mlflow") else f"sqlite:///{var}/mlflow/mlflow.db"), True
+
+
+def find_pages(tracking_uri: str | None, is_near: bool) -> dict[str, str]:
+    """Addresses of MLflow's and Prefect's pages that a reader can open: as configured, else on loopback when up.
+
+    Parameters
+    ----------
+    tracking_uri
+        Of the settings; a user and a password in it are not told.
+    is_near
+        Whether the reader sits at this machine, so that loopback addresses are of use.
+
+    Examples
+    --------
+    >>> find_pages("https://me:secret@mlflow.centre:5000/", is_near=False)["mlflow"]
+    'https://mlflow.centre:5000'
+    """
+    prefect = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    configured = {"mlflow": tracking_uri or "", "prefect": "" if prefect == PREFECT_URL else prefect}
+    found = {server: _drop_user(uri) for server, uri in configured.items() if uri.startswith(("http://", "https://"))}
+    for server, uri in (("mlflow", MLFLOW_URL), ("prefect", PREFECT_URL)):
+        if is_near and server not in found and is_up(server):
+            found[server] = uri
+    return found
+
+
+def _drop_user(uri: str) -> str:
+    parts = urlsplit(uri)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 def build_command(server: str, var: Path) -> list[str]:

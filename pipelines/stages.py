@@ -19,6 +19,8 @@ from prefect.context import FlowRunContext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipelines.progress import ProgressFile, show_progress
+
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
 STAGES_OF_A_NIGHT = 7
@@ -27,7 +29,8 @@ STAGES_OF_A_NIGHT = 7
 class StageLog:
     """What the stages of one run have taken so far, and who is told about it."""
 
-    def __init__(self, progress: Progress, n_stages: int) -> None:
+    def __init__(self, progress: Progress, n_stages: int, shown: ProgressFile | None = None) -> None:
+        self._shown = shown
         self.entries: list[dict[str, Any]] = []
         self._progress = progress
         self._n_stages = n_stages
@@ -38,6 +41,8 @@ class StageLog:
     def open(self, name: str) -> None:
         """Show the stage that begins."""
         self._progress.update(self._bar, description=name)
+        if self._shown is not None:
+            self._shown.tell(name, len(self.entries))
 
     def close(self, name: str, seconds: float, peak_mb: float, told: str) -> None:
         """Keep the stage that has ended and tell it in one line."""
@@ -60,8 +65,13 @@ _LOG: ContextVar[StageLog | None] = ContextVar("stage log of the run", default=N
 
 
 @contextmanager
-def record_stages(n_stages: int = STAGES_OF_A_NIGHT) -> Iterator[list[dict[str, Any]]]:
+def record_stages(n_stages: int = STAGES_OF_A_NIGHT, var: Path | None = None) -> Iterator[list[dict[str, Any]]]:
     """Collect one entry per stage while the body runs, with a bar on the terminal (stderr) if there is one.
+
+    Parameters
+    ----------
+    var
+        Folder of run artefacts, where the page reads what the run is at; None tells the page nothing.
 
     Yields
     ------
@@ -70,8 +80,9 @@ def record_stages(n_stages: int = STAGES_OF_A_NIGHT) -> Iterator[list[dict[str, 
     shown = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True, soft_wrap=True)
     progress = Progress(*shown, console=console, transient=True)
-    with progress if console.is_terminal else nullcontext():
-        log = StageLog(progress, n_stages)
+    page = show_progress(var, n_stages) if var is not None else nullcontext()
+    with progress if console.is_terminal else nullcontext(), page as file:
+        log = StageLog(progress, n_stages, file)
         token = _LOG.set(log)
         try:
             yield log.entries

@@ -67,7 +67,7 @@ def train(
 ) -> NightModel:
     """Fit, judge and register a model; plan nothing."""
     order = read_order(source, None, run_date, config=config)
-    with hold_lock(order.var), record_stages(3):
+    with hold_lock(order.var), record_stages(3, order.var):
         return fit(order, check(order, read(order)), accept_changed_past)
 
 

@@ -16,6 +16,9 @@ _HOME = Path(tempfile.mkdtemp(prefix="kakedoki-tests-"))
 os.environ["KAKEDOKI_HOME"] = str(_HOME)
 os.environ["PREFECT_HOME"] = str(_HOME / "prefect")
 os.environ.pop("PREFECT_API_URL", None)
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker per core: threads of their own would only wait for each other
+    for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
 
 from pipelines.servers import set_environment  # noqa: E402 - Prefect reads its environment when it is imported
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from pipelines.cli import app
+from app.commands import kakedoki as app
 from pipelines.runs import hold_lock
 
 COMMANDS = (

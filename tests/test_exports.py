@@ -32,7 +32,10 @@ from pipelines.night import Night
 ZONE = "Asia/Tokyo"
 AS_OF = pd.Timestamp("2026-11-02", tz=ZONE).as_unit("us")
 STARTS = pd.DatetimeIndex([AS_OF + pd.Timedelta(hours=h) for h in (10, 18, 34)])
-FILES = {"call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "report.html", "run.json", "quarantine"}
+FILES = {
+    *("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "report.html", "run.json"),
+    *("quarantine", "page"),
+}
 
 
 def _build_tables() -> Tables:
@@ -43,14 +46,21 @@ def _build_tables() -> Tables:
             "gender": ["male", "female", None],
             "region": ["東京都", "大阪府", None],
             "phone": ["09011112222", None, None],
+            "listed": True,
         }
     )
     attempts = pd.DataFrame(
         {
+            "attempt_id": ["a1", "a2", "a3"],
             "customer_row": np.array([0, 1, 2], dtype="int32"),
             "attempted_at": [AS_OF - pd.Timedelta(hours=h) for h in (60, 30, 6)],
             "outcome": ["no_answer", "keyman_contact", "busy"],
+            "ring_seconds": np.array([20, 5, np.nan], dtype="float32"),
+            "talk_seconds": np.array([0, 120, 0], dtype="float32"),
+            "wrap_seconds": np.array([1, 30, 2], dtype="float32"),
+            "agent_id": ["ag1", None, "ag1"],
             "converted": False,
+            "refused": False,
         }
     )
     return Tables(customers, attempts, None, None, attempts.head(0))

@@ -36,6 +36,7 @@ from pipelines.train import draw_heat_map, name_of_source, open_store
 
 COPENHAGEN = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "copenhagen"
 FILES = {
+    "page",
     "call_list.csv",
     "call_list.parquet",
     "excluded.csv",

@@ -98,8 +98,7 @@ def advise_staffing(
             places, before, after, len(sample.p_first), roster, is_adopted, roster.short, tuple(remarks)
         )
     bounds = bound_seats(given, settings, slot_starts, effort)
-    places = recommend_for_demand(demand, given, settings, bounds)
-    after = before if np.array_equal(places, given) else judge_places(sample, places * share)
+    places, after = recommend_for_demand(demand, given, settings, bounds, before)
     per_agent = effort.per_agent_hour * settings.slot_minutes / 60
     is_free = bounds.least < bounds.most
     short = _find_short(

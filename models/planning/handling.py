@@ -58,14 +58,18 @@ class Effort:
             return np.ones_like(p)
         return self.times.not_contacted + (self.times.contacted - self.times.not_contacted) * p
 
+    @property
+    def usual_places(self) -> float:
+        """Places that a dial takes when as many reach the keyman as in the log."""
+        return 1.0 if self.times is None else float(self.count_places(self.times.contact_rate))
+
     def count_usual_dials(self, places: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Whole dials that places hold when as many dials reach the keyman as in the log.
+        """Whole dials that places hold when as many of them reach the keyman as in the log.
 
         >>> Effort(3060.0, HandleTimes(240.0, 40.0, 0.1)).count_usual_dials([3060, 59]).tolist()
         [51, 0]
         """
-        usual = float(self.count_places(self.times.contact_rate)) if self.times is not None else 1.0
-        return np.floor(np.asarray(places, dtype=np.float64) / usual + 1e-9).astype(np.int64)
+        return np.floor(np.asarray(places, dtype=np.float64) / self.usual_places + 1e-9).astype(np.int64)
 
 
 def count_in_dials(settings: Settings) -> Effort:

@@ -48,7 +48,7 @@ def recommend_dials(
     >>> recommend_dials(p, p > 0, np.array([1, 1]), settings).tolist()
     [0, 2]
     """
-    return recommend_for_demand(build_single_demand(p, lawful), capacity, settings)
+    return recommend_for_demand(build_single_demand(p, lawful), capacity, settings)[0]
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,12 @@ def find_frozen(n_slots: int, settings: Settings, slot_starts: pd.DatetimeIndex 
 
 
 def recommend_for_demand(
-    demand: Market, capacity: npt.NDArray[np.integer], settings: Settings, bounds: SeatBounds | None = None
-) -> IntArray:
+    demand: Market,
+    capacity: npt.NDArray[np.integer],
+    settings: Settings,
+    bounds: SeatBounds | None = None,
+    before: Worth | None = None,
+) -> tuple[IntArray, Worth]:
     """Move places between slots so that the plan is worth more.
 
     Capacity c becomes a variable with least <= c_s <= most and sum c <= sum given. The joint dual, over prices and the
@@ -150,13 +154,17 @@ def recommend_for_demand(
         Places given. A slot with none is closed and stays so.
     bounds
         Of each slot; by default those of ``bound_seats`` without frozen days.
+    before
+        What the given places are worth (``judge_places`` on the same sample), when it is at hand already.
 
     Returns
     -------
-    int64 array of shape (n_slots,)
-        Recommended places, their sum at most that of the given; the given ones (brought within the bounds) where
+    places : int64 array of shape (n_slots,)
+        Recommended, their sum at most that of the given; the given ones (brought within the bounds) where
         moving would gain less than 0.5 % by the same estimator. Where the total does not reach the fewest of every
         slot, the busiest given slots have theirs first.
+    worth
+        Of these places to the sample.
     """
     given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
     total = int(given.sum())
@@ -165,12 +173,13 @@ def recommend_for_demand(
     most = np.maximum(bounds.most, least)
     start = _round_to_total(least.astype(float), np.clip(given, least, most), most, total)
     sample, share = take_sample(demand)
+    known = before if before is not None and np.array_equal(start, given) else judge_places(sample, start * share)
     if len(sample.p_first) == 0 or start.sum() == 0 or mean_best(sample) <= 0:
-        return start
+        return start, known
     wanted = _fit_total(solve_seats(sample, least * share, most * share, total * share) / share, least, total)
     moved = _round_to_total(wanted, start, most, total)
-    gains = judge_places(sample, moved * share).value >= (1 + LEAST_GAIN) * judge_places(sample, start * share).value
-    return moved if gains else start
+    worth = judge_places(sample, moved * share)
+    return (moved, worth) if worth.value >= (1 + LEAST_GAIN) * known.value else (start, known)
 
 
 def take_sample(demand: Market) -> tuple[Demand, float]:

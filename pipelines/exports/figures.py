@@ -1,7 +1,9 @@
 """The report's drawn figures, each a pure function to SVG in a wide and a narrow cut, so that type stays legible."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,26 @@ from pipelines.exports.sentences import count, decimal, judge_gain, percent
 WIDTHS = {"wide": 1032.0, "narrow": 354.0}
 _RATIO_TICKS = (0.25, 0.33, 0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 AWAY_CLASSES = {"breaks": "away-breaks", "training": "away-training", "one_to_ones": "away-one-to-ones"}
+CALIBRATION_WORDS = {
+    "name": "Observed contact rate against predicted",
+    "predicted": "predicted",
+    "observed": "observed",
+    "bin": "predicted {p}, observed {rate} of {n} dials",
+}
 _Scale = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class SeatWords:
+    """What the staffing figure says, so that a page can say it in the reader's language.
+
+    ``tell_day`` names a day (narrow: in little room), ``tell_slot`` says what a slot's row of staffing.csv holds.
+    """
+
+    name: str
+    seat: str
+    tell_day: Callable[[date, bool], str]
+    tell_slot: Callable[[dict[str, Any]], str]
 
 
 def draw_both(figure: Callable[..., Markup], *facts: Any) -> Markup:
@@ -39,8 +60,9 @@ def draw_forest(gains: dict[str, dict[str, Any]], kind: str = "wide") -> Markup:
     return draw("Gains with 90 % intervals; 1.0 means no gain", width, height, kind, *marks)
 
 
-def draw_staffing(staffing: pd.DataFrame, kind: str = "wide") -> Markup:
+def draw_staffing(staffing: pd.DataFrame, told: SeatWords | None = None, kind: str = "wide") -> Markup:
     """Draw dials given against dials recommended per slot, days side by side, with the seat price as a strip below."""
+    told = told or _ENGLISH
     width, left, top, bottom = WIDTHS[kind], 44.0, 14.0, 240.0 if kind == "wide" else 190.0
     slots = staffing.reset_index(drop=True)
     if slots.empty:
@@ -52,10 +74,21 @@ def draw_staffing(staffing: pd.DataFrame, kind: str = "wide") -> Markup:
     marks += [words(left - 6, down(tick) + 4, count(tick), "tick", "end") for tick in _round_ticks(peak)]
     marks.append(mark("path", d=_steps(slots["dials_given"], left, step, down, bottom), class_="given"))
     marks.append(mark("path", d=_steps(slots["dials_recommended"], left, step, down), class_="recommended"))
-    marks += _seat_strip(slots, left, step, bottom + 12)
-    marks += _day_marks(slots["slot_start"], left, step, top, bottom + 52, kind)
-    marks += [_slot_tooltip(slot, left + step * i, step, top, bottom + 32) for i, slot in enumerate(_rows(slots))]
-    return draw("Dials given and recommended per slot, seat price below", width, bottom + 62, kind, *marks)
+    marks += _seat_strip(slots, left, step, bottom + 12, told)
+    marks += _day_marks(slots["slot_start"], left, step, top, bottom + 52, kind, told)
+    marks += [
+        titled(
+            "rect",
+            told.tell_slot(slot),
+            x=left + step * i,
+            y=top,
+            width=step,
+            height=bottom + 32 - top,
+            class_="hover",
+        )
+        for i, slot in enumerate(_rows(slots))
+    ]
+    return draw(told.name, width, bottom + 62, kind, *marks)
 
 
 def draw_away(away: pd.DataFrame, kind: str = "wide") -> Markup:
@@ -78,8 +111,8 @@ def draw_away(away: pd.DataFrame, kind: str = "wide") -> Markup:
             if own > 0:
                 x, y, below = left + step * i + 0.5, down(high), down(high - own)
                 marks.append(mark("rect", x=x, y=y, width=max(step - 1, 1.0), height=below - y, class_=tone))
-    marks += _seat_strip(slots, left, step, bottom + 12)
-    marks += _day_marks(slots["slot_start"], left, step, top, bottom + 52, kind)
+    marks += _seat_strip(slots, left, step, bottom + 12, _ENGLISH)
+    marks += _day_marks(slots["slot_start"], left, step, top, bottom + 52, kind, _ENGLISH)
     marks += [
         titled(
             "rect", _title_away(slot), x=left + step * i, y=top, width=step, height=bottom + 32 - top, class_="hover"
@@ -89,8 +122,13 @@ def draw_away(away: pd.DataFrame, kind: str = "wide") -> Markup:
     return draw("Agent-hours off the phone per slot, seat price below", width, bottom + 62, kind, *marks)
 
 
-def draw_calibration(calibration: pd.DataFrame, kind: str = "wide") -> Markup:
-    """Draw observed contact rate against predicted, ten bins with 90 % intervals; on the diagonal is right."""
+def draw_calibration(
+    calibration: pd.DataFrame, kind: str = "wide", said: Mapping[str, str] = CALIBRATION_WORDS
+) -> Markup:
+    """Draw observed contact rate against predicted, ten bins with 90 % intervals; on the diagonal is right.
+
+    ``said`` are the words in it, in another language than English.
+    """
     side, left, bottom = 340.0, 46.0, 296.0
     bins = calibration.dropna(subset=["p_mean", "contact_rate"])
     if bins.empty:
@@ -104,12 +142,12 @@ def draw_calibration(calibration: pd.DataFrame, kind: str = "wide") -> Markup:
         marks += [words(left - 6, down(tick) + 4, _spell_tick(tick), "tick", "end")]
         marks += [words(across(tick), bottom + 18, _spell_tick(tick), "tick", "middle")]
     for row in _rows(bins):
-        x, title = across(row["p_mean"]), _title_bin(row)
+        x, title = across(row["p_mean"]), _title_bin(row, said["bin"])
         marks.append(line(x, down(row["low"]), x, down(row["high"]), "interval gain"))
         marks.append(titled("circle", title, cx=x, cy=down(row["contact_rate"]), r=5, class_="point gain"))
-    marks.append(words((left + side) / 2, bottom + 38, "predicted", "axis", "middle"))
-    marks.append(words(left - 34, 8, "observed", "axis"))
-    return draw("Observed contact rate against predicted", side, bottom + 44, kind, *marks)
+    marks.append(words((left + side) / 2, bottom + 38, said["predicted"], "axis", "middle"))
+    marks.append(words(left - 34, 8, said["observed"], "axis"))
+    return draw(said["name"], side, bottom + 44, kind, *marks)
 
 
 def draw_weeks(weeks: pd.DataFrame, kind: str = "wide") -> Markup:
@@ -167,23 +205,24 @@ def _ratio_axis(across: _Scale, low: float, high: float, bottom: float) -> list[
     return marks
 
 
-def _seat_strip(slots: pd.DataFrame, left: float, step: float, y: float) -> list[Markup]:
+def _seat_strip(slots: pd.DataFrame, left: float, step: float, y: float, told: SeatWords) -> list[Markup]:
     prices = slots["seat_price"].astype("float64").fillna(0.0)
     low, high = float(prices.min()), float(prices.max())
-    marks = [words(left - 6, y + 14, "seat", "tick", "end")]
+    marks = [words(left - 6, y + 14, told.seat, "tick", "end")]
     for i, price in enumerate(prices):
         tone = f"cell q{shade(price, low, high)}"
         marks.append(mark("rect", x=left + step * i, y=y, width=step + 0.3, height=20, class_=tone))
     return marks
 
 
-def _day_marks(starts: pd.Series, left: float, step: float, top: float, y: float, kind: str) -> list[Markup]:
+def _day_marks(
+    starts: pd.Series, left: float, step: float, top: float, y: float, kind: str, told: SeatWords
+) -> list[Markup]:
     marks: list[Markup] = []
     days = starts.dt.date
     firsts = np.flatnonzero((days != days.shift()).to_numpy())
     for first, following in zip(firsts, [*firsts[1:], len(days)], strict=True):
-        day, x = days.iloc[first], left + step * float(first)
-        name = WEEKDAYS[day.weekday()] if kind == "narrow" else f"{WEEKDAYS[day.weekday()]} {day.day}"
+        name, x = told.tell_day(days.iloc[first], kind == "narrow"), left + step * float(first)
         if first:
             marks.append(line(x, top, x, y - 18, "day"))
         if step * float(following - first) > 26:
@@ -191,13 +230,16 @@ def _day_marks(starts: pd.Series, left: float, step: float, top: float, y: float
     return marks
 
 
-def _slot_tooltip(slot: dict[str, Any], x: float, step: float, top: float, bottom: float) -> Markup:
+def _name_day(day: date, is_narrow: bool) -> str:
+    return WEEKDAYS[day.weekday()] if is_narrow else f"{WEEKDAYS[day.weekday()]} {day.day}"
+
+
+def _title_slot(slot: dict[str, Any]) -> str:
     start = slot["slot_start"]
-    title = (
+    return (
         f"{WEEKDAYS[start.weekday()]} {start:%m-%d %H:%M}: {count(slot['dials_given'])} given, "
         f"{count(slot['dials_recommended'])} recommended, seat price {decimal(slot['seat_price'])}"
     )
-    return titled("rect", title, x=x, y=top, width=step, height=bottom - top, class_="hover")
 
 
 def _title_away(slot: dict[str, Any]) -> str:
@@ -229,8 +271,8 @@ def _round_ticks(peak: float) -> Sequence[float]:
     return [step * i for i in range(int(peak / step + 1e-9) + 1)]
 
 
-def _title_bin(row: dict[str, Any]) -> str:
-    return f"predicted {percent(row['p_mean'])}, observed {percent(row['contact_rate'])} of {count(row['n'])} dials"
+def _title_bin(row: dict[str, Any], said: str) -> str:
+    return said.format(p=percent(row["p_mean"]), rate=percent(row["contact_rate"]), n=count(row["n"]))
 
 
 def _title_week(week: dict[str, Any]) -> str:
@@ -246,3 +288,6 @@ def _spell_tick(share: float) -> str:
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+_ENGLISH = SeatWords("Dials given and recommended per slot, seat price below", "seat", _name_day, _title_slot)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.errors import UsageError
+from pipelines.exports.history import keep_night
 
 LATEST = "latest.json"
 _AT_FDCWD = -100
@@ -76,6 +77,8 @@ def check_replaceable(out: Path, marker: str = "run.json") -> None:
 def point_latest(runs: Path, out: Path) -> None:
     """Name ``out`` as the newest run in ``runs/latest.json``: run_id · run_date · out, swapped in one step.
 
+    Its core is kept in ``runs/history.jsonl``, so that nights can be set one beside the other.
+
     Raises
     ------
     OSError
@@ -88,6 +91,7 @@ def point_latest(runs: Path, out: Path) -> None:
     beside.write_text(json.dumps(pointer, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     _flush_file(beside)
     beside.replace(runs / LATEST)
+    keep_night(runs, record)
     _flush_folder(runs)
 
 

@@ -126,9 +126,8 @@ def _count_moved(staffing: pd.DataFrame, places_per_agent: float, effort: Effort
     moved = staffing["dials_recommended"] - staffing["dials_given"]
     if effort.times is None:
         return moved / places_per_agent
-    usual = float(effort.count_usual_dials(places_per_agent))
     here = staffing["dials_recommended"] / staffing["agents_recommended"]
-    return moved / here.where(here > 0, max(usual, 1.0))
+    return moved / here.where(here > 0, places_per_agent / effort.usual_places)
 
 
 def _spell_move(agents: float, digits: int) -> str:

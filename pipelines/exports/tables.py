@@ -1,11 +1,15 @@
 """The tables of a run as files: columns and types are a contract that diallers and spreadsheets rely on."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from configs.settings import Settings
 from features.quarantine import REJECT_COLUMNS
@@ -24,6 +28,9 @@ STAFFING_COLUMNS = (
 SHIFTS_COLUMNS = ("date", "shift", "agents", "breaks", "training", "one_to_ones")
 # A cell that starts with one of these is a formula to a spreadsheet; Japanese Excel takes full-width ones too.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+_PROTECTED = r"\A'([" + re.escape("".join(FORMULA_STARTS)) + "])"
 
 
 class Listing(Protocol):
@@ -129,6 +136,27 @@ def write_csv(frame: pd.DataFrame, file: Path) -> None:
     written.to_csv(file, index=False, encoding="utf-8-sig", lineterminator="\r\n")
 
 
+def read_csv_back(file: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
+    r"""Read columns of a file of :func:`write_csv`, typed, without the ``'`` that kept text from running.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "x.csv"
+    >>> write_csv(pd.DataFrame({"customer_id": ["=1+1", "C7"], "n": [1, 2]}), file)
+    >>> read_csv_back(file, {"customer_id": pa.string(), "n": pa.int64()}).to_pydict()
+    {'customer_id': ['=1+1', 'C7'], 'n': [1, 2]}
+    """
+    table = csv.read_csv(
+        file,
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(column_types=dict(types), include_columns=list(types)),
+    )
+    for place, (name, kind) in enumerate(types.items()):
+        if pa.types.is_string(kind):
+            bare = pc.replace_substring_regex(table[name], pattern=_PROTECTED, replacement=r"\1")
+            table = table.set_column(place, name, bare)
+    return table
+
+
 def _as_cells(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         spelled = {instant: instant.isoformat(timespec="seconds") for instant in column.dropna().unique()}
@@ -136,11 +164,16 @@ def _as_cells(column: pd.Series) -> pd.Series:
     if pd.api.types.is_float_dtype(column) and column.name != "value":
         return column.map("{:.6f}".format, na_action="ignore")
     if pd.api.types.is_string_dtype(column) or column.dtype == "object":
-        return _defuse(column)
+        return defuse(column)
     return column
 
 
-def _defuse(column: pd.Series) -> pd.Series:
+def defuse(column: pd.Series) -> pd.Series:
+    """Put a ``'`` before every text that a spreadsheet would run as a formula.
+
+    >>> defuse(pd.Series(["=1+1", "C7", None])).tolist()
+    ["'=1+1", 'C7', nan]
+    """
     risky = column.astype("str").str.startswith(FORMULA_STARTS).fillna(False).astype(bool)
     return column.mask(risky, "'" + column.astype("str")) if risky.any() else column
 

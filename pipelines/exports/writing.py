@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.exports.folders import replace_folder
+from pipelines.exports.page_tables import write_page_tables
 from pipelines.exports.record import build_record, spell_record
 from pipelines.exports.report import build_report
 from pipelines.exports.tables import write_call_list, write_excluded, write_rejects, write_shifts, write_staffing
@@ -15,7 +16,7 @@ def write_run(night: Night, out: Path) -> None:
     """Write everything a run leaves into ``out``, which appears complete or not at all.
 
     call_list.parquet · call_list.csv · excluded.csv · staffing.csv · shifts.csv (when shifts are planned) ·
-    report.html · run.json · quarantine/rejects.csv.
+    report.html · run.json · quarantine/rejects.csv · page/.
     The same night gives the same bytes. An older run in ``out`` is replaced whole, and kept if anything fails.
 
     Raises
@@ -29,6 +30,7 @@ def write_run(night: Night, out: Path) -> None:
         write_staffing(night, folder)
         write_shifts(night, folder)
         write_rejects(night.report.rejects, folder / "quarantine")
+        write_page_tables(night, folder)
         (folder / "report.html").write_text(build_report(night), encoding="utf-8")
         (folder / "run.json").write_text(spell_record(build_record(night)), encoding="utf-8")
 

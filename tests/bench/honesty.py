@@ -20,8 +20,9 @@ from centres import KINDS, N_PAST_DRAWS, Centre, build_centre
 
 from models.contact.fitting import fit_night
 from models.contact.scorer import build_scorer
+from models.planning.believing import believe
 from models.planning.gains import measure_gains
-from models.planning.schedule import build_call_plan
+from models.planning.schedule import build_call_plan, build_demand
 from pipelines.servers import set_environment
 
 PARTS = ("timing", "list", "total")
@@ -48,7 +49,8 @@ def main() -> None:
         print(summarise(nights).round(3).to_string(), flush=True)
         print(
             f"rate expected of the plan over the true one: mean {nights['expected'].mean():.3f}, "
-            f"from {nights['expected'].min():.3f} to {nights['expected'].max():.3f}"
+            f"from {nights['expected'].min():.3f} to {nights['expected'].max():.3f}; "
+            f"uncorrected {nights['raw'].mean():.3f}"
         )
 
 
@@ -62,14 +64,26 @@ def judge_night(kind: str, n_customers: int, seed: int) -> dict[str, float | int
     places = (centre.places, centre.places)
     ground = (scorer, fitted.model.trust, centre.eligibility, centre.slots, *places, tables, settings, centre.packs)
     claimed = measure_gains(*ground, rng)
-    plan = build_call_plan(scorer, centre.eligibility, centre.slots, centre.places, tables, settings, centre.packs)
+    demand = build_demand(scorer, centre.eligibility, centre.slots, centre.places, tables, settings)
+    chosen = (scorer, centre.eligibility, centre.slots, centre.places, tables, settings, centre.packs, demand)
+    raw = build_call_plan(*chosen)
+    plan = believe(raw, demand, centre.eligibility, fitted.model.trust)
     dials = plan.dials
     truth = count_gains(centre, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy(), rng)
     expected = plan.expected_contacts / float(dials["survival"].sum())
+    flattered = raw.expected_contacts / float(raw.dials["survival"].sum())
     told = {f"{name}_{key}": claimed[name][key] for name in PARTS for key in ("ratio", "low", "high")}
     slopes = {"list_slope": fitted.model.trust.list_slope, "timing_slope": fitted.model.trust.timing_slope}
     true = {f"{name}_true": truth[name] for name in PARTS}
-    return {"kind": kind, "seed": seed, **told, **true, **slopes, "expected": expected / truth["rate"]}
+    return {
+        "kind": kind,
+        "seed": seed,
+        **told,
+        **true,
+        **slopes,
+        "expected": expected / truth["rate"],
+        "raw": flattered / truth["rate"],
+    }
 
 
 def count_gains(centre: Centre, rows: np.ndarray, slot_rows: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
@@ -91,7 +105,8 @@ def tell(night: dict[str, float | int | str]) -> str:
         for name in PARTS
     ]
     slopes = f"slopes {night['list_slope']:.2f} {night['timing_slope']:.2f}"
-    return f"{night['kind']} {night['seed']}: {', '.join(parts)}; {slopes}; expected {night['expected']:.3f}"
+    expected = f"expected {night['expected']:.3f}, uncorrected {night['raw']:.3f}"
+    return f"{night['kind']} {night['seed']}: {', '.join(parts)}; {slopes}; {expected}"
 
 
 def summarise(nights: pd.DataFrame) -> pd.DataFrame:
