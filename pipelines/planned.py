@@ -13,8 +13,8 @@ from models.contact.scorer import Scorer, build_scorer
 from models.contact.trust import Trust
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
-from models.planning.contenders import plan_contenders
 from models.planning.believing import believe, believe_chances, find_usual
+from models.planning.contenders import plan_contenders
 from models.planning.control import CONTROL
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible

@@ -178,10 +178,7 @@ def test_a_gap_to_the_target_is_seen_and_heard(page: TestClient, log: pd.DataFra
 
 def test_formulas_are_told_on_hover_and_to_a_keyboard(page: TestClient) -> None:
     html = page.get("/measures?lang=ja").text
-    assert (
-        '<abbr title="成約数 ÷ キーマンコンタクト数（架電数で割る方式ではありません）" aria-describedby="formula-conversion_rate">成約率'
-        in html
-    )
+    assert '<abbr title="成約数 ÷ キーマンコンタクト数（架電数で割る方式ではありません）" aria-describedby="formula-conversion_rate">成約率' in html
     assert '<dd id="formula-conversion_rate">成約数' in html
 
 
@@ -194,9 +191,7 @@ def test_days_without_a_dial_say_which_days_there_are(page: TestClient) -> None:
 # --- heat maps
 
 
-def read_map(
-    page: TestClient, query: str, number: int
-) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+def read_map(page: TestClient, query: str, number: int) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
     """Texts and classes of a map's cells, by row and column."""
     read = read_tables(page.get(f"/heatmaps?{query}").text)
     table, classes = read.tables[number], read.classes[number]
