@@ -11,13 +11,14 @@ CUSTOMERS ?= 40000
 MONTHS ?= 3
 SEED ?= 7
 TRIALS ?= 30
+PAGE_PORT ?= 8000
 CRON ?= 0 2 * * *
 
 run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export schedule prefect mlflow test coverage lint type check bench bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
+.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export serve schedule prefect mlflow test coverage lint type check bench bench-page bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +79,9 @@ schedule: $(READY) ## run the night on SOURCE into OUT every night (CRON)
 	$(call need,SOURCE OUT)
 	$(BIN)/kakedoki schedule --cron "$(CRON)" --source "$(SOURCE)" --out "$(OUT)" $(config)
 
+serve: $(READY) ## show the page and the interface for dialers: the newest night, or PLAN, on PAGE_PORT
+	$(BIN)/kakedoki serve --port $(PAGE_PORT) $(if $(PLAN),--plan "$(PLAN)") $(config)
+
 prefect: $(READY) ## start the Prefect server and its page on 127.0.0.1:4200
 	$(BIN)/python -m pipelines.servers prefect
 
@@ -105,6 +109,9 @@ bench: $(READY) ## seconds and peak memory of each stage of a night at reference
 
 bench-model: $(READY) ## in worlds of known truth: the contact model, its rivals, and the share of the attainable gain
 	$(BIN)/python tests/bench/contact_model.py
+
+bench-page: $(READY) ## every view and export with 1,000,000 list rows and 50 readers: median and 95th percentile
+	$(BIN)/python tests/bench/page.py
 
 bench-plan: $(READY) ## slot prices beside best hour, greedy and the exact program, 1,000 to 100,000 customers
 	$(BIN)/python tests/bench/plan.py

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import pandas as pd
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
 
 from app.api_answers import CallListPage, CustomerAnswer, ExcludedPage, Health, NextDials, StaffingAnswer
 from app.api_docs import add_docs
@@ -56,8 +57,10 @@ _CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"model": Problem, "description": "an attempt_id was posted before with another content; nothing was kept"}
 }
 
-looking = APIRouter(dependencies=[Depends(require("viewer"))], responses=_PROBLEMS)
-working = APIRouter(dependencies=[Depends(require("analyst"))], responses=_PROBLEMS)
+_token = HTTPBearer(auto_error=False, description="`kakedoki user token NAME` makes one")
+
+looking = APIRouter(dependencies=[Depends(_token), Depends(require("viewer"))], responses=_PROBLEMS)
+working = APIRouter(dependencies=[Depends(_token), Depends(require("analyst"))], responses=_PROBLEMS)
 watching = APIRouter(responses={503: _PROBLEMS[503]})
 
 

@@ -78,12 +78,12 @@ class NextDials(BaseModel):
 
 
 class ChanceOfSlot(BaseModel):
-    """Probability that one dial in a slot reaches the customer."""
+    """Probability that a first dial in a slot reaches the customer."""
 
     model_config = example(slot_start=_OPENING, p_keyman=0.213)
 
     slot_start: datetime
-    p_keyman: float
+    p_keyman: float | None = Field(description="null: no call is lawful")
 
 
 class CustomerAnswer(BaseModel):

@@ -86,7 +86,7 @@ Instant = Annotated[
 ]
 Outcome = Annotated[str, AfterValidator(require_outcome), Field(json_schema_extra={"enum": list(OUTCOMES)})]
 Id = Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT_WITHOUT_CONTROL)]
-Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=LONGEST_SECONDS)]
 
 
 class Attempt(BaseModel):
@@ -95,15 +95,15 @@ class Attempt(BaseModel):
     model_config = example(**_ATTEMPT)
 
     attempt_id: Id = Field(description="the same as in the centre's log, so that no dial counts twice")
-    customer_id: Id = Field(description="whom, as in the list")
+    customer_id: str = Field(min_length=1, max_length=500, description="whom, as in the list")
     attempted_at: Instant = Field(description="when the dial began; without an offset it is the centre's time")
     outcome: Outcome
     ring_seconds: Seconds | None = None
     talk_seconds: Seconds | None = None
     wrap_seconds: Seconds | None = None
     agent_id: Id | None = None
-    converted: bool = Field(False, description="bought, agreed, paid")
-    refused: bool = Field(False, description="asked not to be called again: bars for good")
+    converted: bool = Field(False, strict=True, description="bought, agreed, paid")
+    refused: bool = Field(False, strict=True, description="asked not to be called again: bars for good")
 
 
 class OutcomesPost(BaseModel):

@@ -10,6 +10,7 @@ import pandas as pd
 from app.api_answers import Dial, StaffedSlot
 from app.nights import OpenNight
 from pipelines.exports.filters import ListFilter
+from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 
 Row = dict[str, Any]
 
@@ -102,12 +103,16 @@ def find_excluded_reason(night: OpenNight, customer_id: str) -> str | None:
 
 
 def list_chances(night: OpenNight, customer_id: str) -> list[Row]:
-    """Probability of a contact by one dial in every slot; empty where the run kept none."""
+    """Chance of a contact by a first dial in every slot, None where no call is lawful; empty without chances."""
     found = night.ask("SELECT p FROM chances WHERE customer_id = ? LIMIT 1", [customer_id])
     if found.empty:
         return []
     slots = as_rows(night, night.ask("SELECT slot_start FROM slots ORDER BY slot_row"))
-    return [slot | {"p_keyman": round(float(p) / 65535, 6)} for slot, p in zip(slots, found["p"].iloc[0], strict=False)]
+    p = found["p"].iloc[0].tolist()
+    return [
+        slot | {"p_keyman": None if each == NOT_LAWFUL else each / PER_UNIT}
+        for slot, each in zip(slots, p, strict=True)
+    ]
 
 
 def as_rows(night: OpenNight, frame: pd.DataFrame) -> list[Row]:

@@ -7,11 +7,12 @@ from urllib.parse import quote, urlsplit
 from starlette.datastructures import MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.identity import Identity, RefusedError, identify
 from app.keys import LOOPBACK_NAMES, Doors, is_https
+from app.problems import answer_refusal
 from app.rendering import choose_language, render, speak
 from app.sessions import Visit, begin_visit, is_form_token, make_form_token, read_cookie, write_cookie
 from app.witness import tell_audit
@@ -138,8 +139,7 @@ def refuse(request: Request, status: int, key: str) -> Response:
     if "hx-request" in request.headers and status == 401:
         return Response(told, status, {"HX-Redirect": "/login"}, "text/plain")
     if not is_page or request.url.path.startswith("/api/"):
-        asking = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-        return JSONResponse({"detail": told}, status, asking)
+        return answer_refusal(status, told)
     if status == 401 and request.method in SAFE_METHODS and key == "sign_in_first":
         where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(where, safe='/')}", 303)
@@ -151,13 +151,14 @@ def _name_of(user: Identity | None) -> str:
 
 
 def _is_program(request: Request, user: Identity | None) -> bool:
-    """Say whether a program of this machine speaks JSON through the open door.
+    """Say whether a program of this machine speaks JSON to the interface through the open door.
 
     No browser sends a request from another site so: it adds Origin, and asks first before it sends JSON (CORS).
     """
     return (
         user is not None
         and user.way == "open"
+        and request.url.path.startswith("/api/")
         and request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
         and not any(name in request.headers for name in ("origin", "referer", "cookie", "sec-fetch-site"))
     )

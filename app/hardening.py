@@ -2,8 +2,9 @@
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import answer_refusal
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -69,7 +70,7 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or int(declared[:20]) > self.max_bytes:
-            await PlainTextResponse(self._told(), _TOO_LARGE)(scope, receive, send)
+            await answer_refusal(_TOO_LARGE, self._told())(scope, receive, send)
             return
         n_bytes = 0
 
@@ -84,7 +85,7 @@ class BodyLimit:
         await self.app(scope, receive_limited, send)
 
     def _told(self) -> str:
-        return f"larger than {self.max_bytes:,} bytes: send it in parts"
+        return f"larger than {self.max_bytes:,} bytes"
 
 
 def _cache_rule(path: str) -> str:

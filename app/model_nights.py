@@ -57,7 +57,7 @@ def show_nights(request: Request) -> HTMLResponse:
         record=record,
         model=model,
         failure=read_failure(nights.var),
-        local_time=lambda told: datetime.fromisoformat(told).astimezone(night.zone),
+        local_time=lambda seconds: datetime.fromtimestamp(seconds, night.zone),
         gains={name: judge(gain, reach) for name, gain in record["gains"].items()},
         rivals=group_rivals(model.get("rivals") or []),
         leads={lead["against"]: lead for lead in model.get("leads") or []},

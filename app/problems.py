@@ -81,6 +81,16 @@ def add_problems(api: FastAPI) -> None:
     api.add_exception_handler(HTTPException, _tell_refusal)
 
 
+def answer_refusal(status: int, told: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Answer a program that is not let in: what is wrong, what to do, and for 401 how to say who is asking.
+
+    >>> answer_refusal(401, "this token is unknown").headers["www-authenticate"]
+    'Bearer'
+    """
+    asking = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return _answer(status, Problem(error=told, remedy=_REMEDIES.get(status, DOCS)), (headers or {}) | asking)
+
+
 def _answer(status: int, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse(problem.model_dump(), status, headers)
 
@@ -102,9 +112,7 @@ def _tell_unusable(request: Request, error: Exception) -> JSONResponse:  # noqa:
 def _tell_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     told = f"{request.url.path}: there is no such address" if error.status_code == 404 else str(error.detail)
-    asking = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
-    headers = dict(error.headers or {}) | asking
-    return _answer(error.status_code, Problem(error=told, remedy=_REMEDIES.get(error.status_code, DOCS)), headers)
+    return answer_refusal(error.status_code, told, dict(error.headers or {}))
 
 
 def _tell_invalid(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001

@@ -29,7 +29,7 @@ def show_progress(request: Request, shown: Annotated[str, Query(max_length=100)]
         told=told,
         key=key,
         stage=name_stage(told.stage, choose_language(request)),
-        since=datetime.fromisoformat(told.started_at).astimezone(),
+        since=datetime.fromtimestamp(told.started_at).astimezone(),
     )
 
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,8 @@ class Progress:
         Name of the stage that is going on; "" before the first.
     n_done, n_stages
         Stages that have ended, of how many.
-    started_at, stage_since
-        ISO 8601, UTC.
+    started_at
+        Seconds since 1970: when the run's first file was written.
     pid, born
         Of the process, and when the system started it, so that another one with the same number is not taken for it.
     """
@@ -40,19 +39,18 @@ class Progress:
     stage: str
     n_done: int
     n_stages: int
-    started_at: str
-    stage_since: str
+    started_at: float
     pid: int
     born: str
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How the newest run failed: in which stage, when (ISO 8601, UTC), and what was told (no telephone number)."""
+    """How the newest run failed: in which stage, what was told (no telephone number), and when (seconds since 1970)."""
 
     stage: str
-    failed_at: str
     message: str
+    failed_at: float
 
 
 class ProgressFile:
@@ -61,13 +59,15 @@ class ProgressFile:
     def __init__(self, var: Path, n_stages: int) -> None:
         self.stage = ""
         self._var, self._n_stages = var, n_stages
-        self._started_at, self._pid = _now(), os.getpid()
+        self._started_at, self._pid = 0.0, os.getpid()
+        self.tell("", 0)
+        self._started_at = _read_time(var / PROGRESS)
         self.tell("", 0)
 
     def tell(self, stage: str, n_done: int) -> None:
         """Write which stage goes on and how many have ended; whole or not at all."""
         self.stage = stage
-        told = Progress(stage, n_done, self._n_stages, self._started_at, _now(), self._pid, _read_birth(self._pid))
+        told = Progress(stage, n_done, self._n_stages, self._started_at, self._pid, _read_birth(self._pid))
         _write(self._var / PROGRESS, asdict(told))
 
     def end(self, error: BaseException | None) -> None:
@@ -77,7 +77,7 @@ class ProgressFile:
             _remove(self._var / FAILURE)
         else:
             message = mask_numbers(str(error)) if isinstance(error, KakedokiError) else type(error).__name__
-            _write(self._var / FAILURE, asdict(Failure(self.stage, _now(), message)))
+            _write(self._var / FAILURE, {"stage": self.stage, "message": message})
 
 
 @contextmanager
@@ -114,8 +114,9 @@ def read_progress(var: Path) -> Progress | None:
 def read_failure(var: Path) -> Failure | None:
     """Tell how the newest run failed; None when it ended well, or there was none."""
     try:
-        return Failure(**json.loads((var / FAILURE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        told = json.loads((var / FAILURE).read_text(encoding="utf-8"))
+        return Failure(str(told["stage"]), str(told["message"]), _read_time(var / FAILURE))
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -143,8 +144,12 @@ def _read_birth(pid: int) -> str:
         return ""
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _read_time(file: Path) -> float:
+    """When the file was written, in seconds since 1970; 0 where it could not be."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _write(file: Path, told: dict[str, Any]) -> None:

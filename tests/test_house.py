@@ -28,6 +28,7 @@ MAKE_TARGETS = [
     "nightly",
     "preview",
     "replan",
+    "serve",
     "tune",
     "compare",
     "export",

@@ -41,7 +41,8 @@ def test_the_chances_agree_with_the_list_and_a_dial_is_never_where_none_is_lawfu
     with open_run(small_night.out) as run:
         firsts = run.execute(
             "SELECT call_list.p_keyman, chances.p[slots.slot_row + 1] FROM call_list JOIN slots USING (slot_start) "
-            "JOIN chances USING (customer_id) QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY slot_start) = 1"
+            "JOIN chances USING (customer_id) "
+            "QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY slot_start) = 1"
         ).fetchall()
         places = run.execute("SELECT sum(places) FROM slots").fetchall()[0][0]
         assert places == run.execute("SELECT sum(dials_given) FROM staffing").fetchall()[0][0]

@@ -29,6 +29,12 @@ def fail() -> None:
     raise SourceError("the database of 090-1234-5678 is gone")
 
 
+def run_and_fail(var: Path) -> None:
+    with record_stages(2, var):
+        watch(var)
+        fail()
+
+
 def open_page(var: Path) -> TestClient:
     return TestClient(build_site(Nights(var), Settings()))
 
@@ -47,9 +53,8 @@ def test_a_run_that_is_not_to_be_shown_writes_nothing(tmp_path: Path, monkeypatc
 
 
 def test_a_run_that_fails_leaves_word_of_it_until_one_ends_well(tmp_path: Path) -> None:
-    with pytest.raises(SourceError), record_stages(2, tmp_path):
-        watch(tmp_path)
-        fail()
+    with pytest.raises(SourceError):
+        run_and_fail(tmp_path)
     failure = read_failure(tmp_path)
     assert not (tmp_path / PROGRESS).exists()
     assert failure is not None

@@ -1,0 +1,277 @@
+"""Median and 95th percentile of every view and export with 1,000,000 list rows and 50 readers: ``make bench-page``.
+
+A small night is run once and blown up: its list, customers, attempts and chances are copied under new ids until the
+list has the rows that were asked for. A real server (``kakedoki serve``) is asked by one reader, then by fifty who each
+wait for an answer before they ask again; server and readers share the machine. Every request asks for another slot or
+customer, so that no view is measured on an answer that is remembered.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from urllib.parse import quote
+
+import duckdb
+import httpx
+from night import describe_machine
+
+from pipelines.exports.folders import replace_folder
+from pipelines.runs import find_var
+from pipelines.sample import write_sample
+from pipelines.servers import set_environment
+
+BASE_CUSTOMERS, BASE_MONTHS, RUN_DATE = 3000, 2, date(2026, 11, 2)
+ROWS_PER_CUSTOMER = 4
+VIEWS: dict[str, str] = {
+    "list": "/?page={page}",
+    "list, one slot": "/?slot_start={slot}",
+    "list, filtered": "/?region={region}&gender=female&age_from={age}&weekday={day}&hour={hour}",
+    "list, sorted by chance": "/?sort=p_keyman&order=desc&hour={hour}",
+    "list, search by customer": "/?customer={customer}",
+    "customer": "/customers/{customer}",
+    "heat maps": "/heatmaps",
+    "staffing": "/staffing",
+    "measures": "/measures",
+    "models and nights": "/nights",
+    "export csv, one slot": "/export?format=csv&slot_start={slot}",
+    "export xlsx, one slot": "/export?format=xlsx&slot_start={slot}",
+    "export parquet, one slot": "/export?format=parquet&slot_start={slot}",
+    "export staffing xlsx": "/staffing/export?format=xlsx",
+    "api list, 100 of a slot": "/api/v1/call-list?slot_start={slot}&limit=100",
+    "api list, filtered": "/api/v1/call-list?region={region}&age_from={age}&weekday={day}&hour={hour}&limit=100",
+    "api next 10": "/api/v1/call-list/next?slot_start={slot}&count=10",
+    "api customer": "/api/v1/customers/{customer}",
+    "api excluded": "/api/v1/excluded?limit=100",
+    "api health": "/api/v1/health",
+}
+WHOLE = {
+    "export csv, all rows": "/export?format=csv",
+    "export parquet, all rows": "/export?format=parquet",
+    "export xlsx, all rows": "/export?format=xlsx",
+}
+"""Asked by one reader, once."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What there is to ask for in the blown-up run."""
+
+    customers: list[str]
+    slots: list[str]
+    regions: list[str]
+
+    def spell(self, pattern: str, i: int) -> str:
+        """The address of the i-th request."""
+        slot = self.slots[i * 31 % len(self.slots)]
+        return pattern.format(
+            customer=quote(self.customers[i * 7919 % len(self.customers)]),
+            slot=quote(slot),
+            region=quote(self.regions[i % len(self.regions)]),
+            age=20 + i % 50,
+            day=i % 7,
+            hour=9 + i % 12,
+            page=1 + i % 40,
+        )
+
+
+def make_base(var: Path) -> Path:
+    """Run a night on a small simulated centre, unless it is there."""
+    from pipelines.nightly import nightly
+
+    out = var / "bench" / "page-base"
+    if not (out / "page").is_dir():
+        source = var / "bench" / "page-source"
+        if not source.exists():
+            write_sample(source, BASE_CUSTOMERS, BASE_MONTHS, seed=7)
+        nightly.fn(str(source), str(out), RUN_DATE)
+    return out
+
+
+def blow_up(base: Path, out: Path, n_rows: int) -> None:
+    """Copy a run with so many list rows; customers, attempts and chances grow in proportion."""
+    record = json.loads((base / "run.json").read_text(encoding="utf-8"))
+    n_base = int(record["counts"]["dials"])
+    n_people = duckdb.read_parquet(str(base / "page" / "customers.parquet")).count("*").fetchall()[0][0]
+    copies = max(math.ceil(n_rows / n_people / ROWS_PER_CUSTOMER), 1)
+    times = math.ceil(n_rows / n_base)
+    shutil.rmtree(out, ignore_errors=True)
+    with replace_folder(out, "bench") as folder:
+        (folder / "page").mkdir()
+        _copy_people(base, folder, copies)
+        _copy_list(base, folder, n_rows, times, copies)
+        _copy_excluded(base, folder, copies)
+        _copy_staffing(base, folder, times)
+        record["run_id"], record["counts"]["dials"] = f"{record['run_id']}-x{n_rows}", n_rows
+        (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def _copy_people(base: Path, folder: Path, copies: int) -> None:
+    for name, group in (("customers", 122_880), ("attempts", 50_000), ("chances", 10_000)):
+        again = ", attempt_id || '-' || i AS attempt_id" if name == "attempts" else ""
+        duckdb.sql(
+            f"COPY (SELECT t.* REPLACE (customer_id || '-' || i AS customer_id{again}) "
+            f"FROM '{base}/page/{name}.parquet' t, range({copies}) r(i) ORDER BY customer_id) "
+            f"TO '{folder}/page/{name}.parquet' (COMPRESSION zstd, ROW_GROUP_SIZE {group})"
+        )
+    shutil.copy(base / "page" / "slots.parquet", folder / "page" / "slots.parquet")
+
+
+def _copy_list(base: Path, folder: Path, n_rows: int, times: int, copies: int) -> None:
+    """Every row ``times`` times, each for another customer of the blown-up centre."""
+    duckdb.sql(
+        f"""
+        COPY (
+            WITH people AS (
+                SELECT customer_id, row_number() OVER (ORDER BY customer_id) - 1 AS k, count(*) OVER () AS n
+                FROM '{base}/page/customers.parquet'
+            ), rows AS (
+                SELECT l.*, i, (row_number() OVER () + 7919 * i) AS place
+                FROM '{base}/call_list.parquet' l, range({times}) r(i) LIMIT {n_rows}
+            )
+            SELECT rows.* EXCLUDE (i, place) REPLACE (
+                row_number() OVER (PARTITION BY slot_start ORDER BY rank, i) AS rank,
+                people.customer_id || '-' || (i % {copies}) AS customer_id
+            )
+            FROM rows JOIN people ON people.k = place % people.n ORDER BY slot_start, rank
+        ) TO '{folder}/call_list.parquet' (COMPRESSION zstd)
+        """
+    )
+
+
+def _copy_excluded(base: Path, folder: Path, copies: int) -> None:
+    lines = (base / "excluded.csv").read_text(encoding="utf-8-sig").splitlines()
+    with (folder / "excluded.csv").open("w", encoding="utf-8-sig", newline="\r\n") as file:
+        file.write(lines[0] + "\n")
+        file.writelines(line.replace(",", f"-{i},", 1) + "\n" for line in lines[1:] for i in range(copies))
+
+
+def _copy_staffing(base: Path, folder: Path, times: int) -> None:
+    header, *lines = (base / "staffing.csv").read_text(encoding="utf-8-sig").splitlines()
+    names = header.split(",")
+    with (folder / "staffing.csv").open("w", encoding="utf-8-sig", newline="\r\n") as file:
+        file.write(header + "\n")
+        for line in lines:
+            cells = [
+                str(int(cell) * times) if name.startswith("dials_") else cell
+                for name, cell in zip(names, line.split(","), strict=True)
+            ]
+            file.write(",".join(cells) + "\n")
+
+
+def read_choice(run: Path) -> Choice:
+    """Read a few hundred customers, all slots and all regions of a run."""
+    listed = duckdb.read_parquet(str(run / "call_list.parquet"))  # noqa: F841 - DuckDB finds it by name
+    people = f"'{run}/page/customers.parquet'"
+    slots = duckdb.sql("SELECT DISTINCT slot_start AT TIME ZONE 'UTC' AS at FROM listed ORDER BY 1").fetchall()
+    customers = duckdb.sql("SELECT DISTINCT customer_id FROM listed USING SAMPLE 500 ROWS (reservoir, 7)").fetchall()
+    regions = duckdb.sql(f"SELECT DISTINCT region FROM {people} WHERE region IS NOT NULL ORDER BY 1").fetchall()
+    return Choice([c for (c,) in customers], [f"{at.isoformat()}+00:00" for (at,) in slots], [r for (r,) in regions])
+
+
+@contextmanager
+def serve(run: Path, var: Path) -> Iterator[tuple[str, int]]:
+    """Start ``kakedoki serve`` on a free port; gives its address and process id."""
+    command = [sys.executable, "-m", "app.commands", "serve", "--port", "0", "--plan", str(run)]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"KAKEDOKI_HOME": str(var)}
+    ) as server:
+        assert server.stderr is not None
+        told = server.stderr.readline()
+        found = re.search(r"http://[\d.]+:\d+", told)
+        if found is None:
+            raise SystemExit(told + server.stderr.read())
+        print(f"server up after {time.perf_counter() - began:.1f} s, {read_memory_mb(server.pid):,.0f} MB")
+        try:
+            yield found[0], server.pid
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(60)
+
+
+def read_memory_mb(pid: int, field: str = "VmRSS") -> float:
+    """Memory of a process: VmRSS now, VmHWM at most."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(rf"{field}:\s+(\d+) kB", text)
+    return int(found[1]) / 1024 if found else math.nan
+
+
+async def ask(address: str, spell: Callable[[int], str], n_readers: int, n_each: int) -> tuple[list[float], list[int]]:
+    """Let readers ask one after the other; seconds and status of every answer."""
+    seconds: list[float] = []
+    statuses: list[int] = []
+    limits = httpx.Limits(max_connections=n_readers, max_keepalive_connections=n_readers)
+    async with httpx.AsyncClient(base_url=address, timeout=600, limits=limits) as client:
+
+        async def read(reader: int) -> None:
+            for turn in range(n_each):
+                began = time.perf_counter()
+                answer = await client.get(spell(reader * n_each + turn))
+                seconds.append(time.perf_counter() - began)
+                statuses.append(answer.status_code)
+
+        await asyncio.gather(*(read(reader) for reader in range(n_readers)))
+    return seconds, statuses
+
+
+def percentile_95(seconds: list[float]) -> float:
+    """The 95th percentile."""
+    return statistics.quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
+
+
+def measure(address: str, choice: Choice, n_readers: int, n_each: int, only: str) -> None:
+    """Print a line per view."""
+    print(f"{'view':<28}{'one reader':>18}{f'{n_readers} readers':>20}{'answers/s':>11}")
+    print(f"{'':<28}{'median':>9}{'95 %':>9}{'median':>11}{'95 %':>9}")
+    for name, pattern in {**VIEWS, **WHOLE}.items():
+        if only not in name:
+            continue
+        alone, statuses = asyncio.run(ask(address, lambda i: choice.spell(pattern, i), 1, 1 if name in WHOLE else 10))  # noqa: B023
+        line = f"{name:<28}{statistics.median(alone):>8.3f}s{percentile_95(alone):>8.3f}s"
+        if name not in WHOLE and set(statuses) == {200}:
+            began = time.perf_counter()
+            many, more = asyncio.run(ask(address, lambda i: choice.spell(pattern, i + 1000), n_readers, n_each))  # noqa: B023
+            rate = len(many) / (time.perf_counter() - began)
+            line += f"{statistics.median(many):>10.3f}s{percentile_95(many):>8.3f}s{rate:>11.0f}"
+            statuses += more
+        wrong = sorted({status for status in statuses if status != 200})
+        print(line + (f"  answered {', '.join(map(str, wrong))}" if wrong else ""), flush=True)
+
+
+def main() -> None:
+    """Make the run if needed, serve it, ask, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the call list")
+    parser.add_argument("--readers", type=int, default=50)
+    parser.add_argument("--each", type=int, default=4, help="requests of each reader, per view")
+    parser.add_argument("--night", type=Path, help="folder of a finished night to blow up, instead of making one")
+    parser.add_argument("--only", default="", help="views whose name holds this")
+    asked = parser.parse_args()
+    var = find_var()
+    set_environment(var)
+    run = var / "bench" / f"page-{asked.rows}"
+    if not (run / "run.json").is_file():
+        blow_up(asked.night or make_base(var), run, asked.rows)
+    choice = read_choice(run)
+    print(f"{describe_machine()}\n{asked.rows:,} list rows in {len(choice.slots)} slots")
+    with serve(run, var) as (address, pid):
+        measure(address, choice, asked.readers, asked.each, asked.only)
+        print(f"peak memory of the server {read_memory_mb(pid, 'VmHWM'):,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
