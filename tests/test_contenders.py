@@ -171,4 +171,4 @@ def test_parts_weighed_with_facts_of_a_sample_are_weighed_as_all_together(tables
     eligible = find_eligible(tables, SLOTS, AS_OF, PACKS, Settings())
     known = (score, eligible, SLOTS, np.full(len(SLOTS), 15), tables, Settings())
     facts = learn_series_facts(*known)
-    assert np.array_equal(build_demand(*known, facts).weight, build_demand(*known).weight)
+    assert np.array_equal(build_demand(*known, facts=facts).weight, build_demand(*known).weight)
