@@ -30,11 +30,18 @@ def grow_on(cluster: Cluster) -> Grow:
         steady = _SteadyClient(cluster.client)
         together = lgb.DaskLGBMClassifier(client=steady, n_estimators=n_trees, tree_learner="data", **known)
         together.fit(features, is_contact, init_score=base, feature_name=names)
-        booster: lgb.Booster = together.booster_
+        booster = _forget_addresses(together.booster_)
         booster.best_iteration = find_best_iteration(booster, calibrate)
         return booster
 
     return grow
+
+
+def _forget_addresses(booster: lgb.Booster) -> lgb.Booster:
+    """The same trees without the addresses and ports of the workers, which LightGBM writes into a model's text."""
+    network = ("[machines:", "[local_listen_port:", "[num_machines:", "[time_out:")
+    lines = booster.model_to_string().splitlines(keepends=True)
+    return lgb.Booster(model_str="".join(line for line in lines if not line.startswith(network)))
 
 
 def find_best_iteration(booster: lgb.Booster, calibrate: LabelledRows) -> int:

@@ -142,6 +142,7 @@ def test_trees_grown_together_predict_like_those_of_one_machine(centre: Centre, 
     cluster.client.wait_for_workers(2, timeout=60)
     together, again = (centre.grow(grow_on(cluster)) for _ in range(2))
     assert together.trees == again.trees
+    assert "127.0.0.1" not in together.trees
     every = np.arange(0, len(centre.log.dials), 3)
     rows = build_training_rows(centre.log, every, centre.hierarchy, centre.order.settings, np.random.default_rng(1))
     one, two = (judge(model.predict_rows(rows.features), rows.is_contact) for model in (centre.model, together))
