@@ -18,7 +18,7 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export serve schedule prefect mlflow test coverage lint type check bench bench-page bench-model bench-plan bench-scoring bench-honesty bench-copenhagen docs clean
+.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export serve schedule prefect mlflow test coverage lint type check bench bench-page bench-model bench-plan bench-scoring bench-scale bench-honesty bench-copenhagen screenshots docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,11 +119,17 @@ bench-plan: $(READY) ## slot prices beside best hour, greedy and the exact progr
 bench-scoring: $(READY) ## customers × slots scored by us, LightGBM and compiled C: seconds, ratio, agreement
 	$(BIN)/python tests/bench/scoring.py
 
+bench-scale: $(READY) ## 100,000 and 1,000,000 customers planned in chunks: seconds, memory, gap, growth (SIZES)
+	$(BIN)/python tests/bench/scale.py $(if $(SIZES),--customers $(SIZES))
+
 bench-honesty: $(READY) ## whether claimed gains are true: 20 seeds of each world (about an hour)
 	$(BIN)/python tests/bench/honesty.py
 
 bench-copenhagen: $(READY) ## the contact model on the real calls of ../shared/data, with intervals
 	$(BIN)/python tests/bench/copenhagen.py
+
+screenshots: $(READY) ## pictures of every page of the demo's run, into docs/pictures (needs Chromium)
+	$(BIN)/python tests/screenshots.py
 
 docs: $(READY) ## write the pages of every public name into site/
 	$(BIN)/pdoc --docformat numpy --output-directory site app configs features models pipelines

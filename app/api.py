@@ -34,7 +34,7 @@ from pipelines.outcomes import (
     COLUMNS,
     OutcomeConflictError,
     PostedAttempt,
-    ends_series,
+    has_ended,
     list_finished,
     post_outcomes,
     read_outcomes,
@@ -121,18 +121,13 @@ def read_customer(request: Request, customer_id: Annotated[str, Path(examples=["
     if not is_known(night, customer_id):
         raise ProblemError(404, f"{customer_id[:80]}: the night knows no such customer", "take ids from the call list")
     posted = read_outcomes_of(request.app.state.nights.var, customer_id)
-    since = pd.Timestamp(_as_of(night))
-    is_last = [
-        ends_series(row.outcome, row.refused) and (row.outcome != "keyman_contact" or row.attempted_at >= since)
-        for row in posted.itertuples()
-    ]
     told = {
         "run_id": night.run_id,
         "customer_id": customer_id,
         "plan": list_plan(night, customer_id),
         "excluded_reason": find_excluded_reason(night, customer_id),
         "chances": list_chances(night, customer_id),
-        "is_finished": any(is_last),
+        "is_finished": has_ended(posted, _as_of(night)),
         "posted": _spell_posted(posted[list(COLUMNS)], night),
     }
     return CustomerAnswer.model_validate(told)

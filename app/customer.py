@@ -131,7 +131,8 @@ def build_strip(week: CustomerWeek, language: str) -> Grid:
 def _read_planned(night: OpenNight, customer_id: str, language: str) -> pd.DataFrame:
     reason = "reason_ja" if language == "ja" else "reason"
     planned = night.ask(
-        f"SELECT call_list.* REPLACE ({reason} AS reason) FROM call_list WHERE customer_id = ? ORDER BY slot_start",
+        f"SELECT * EXCLUDE (run_date) REPLACE ({reason} AS reason) FROM call_list WHERE customer_id = ? "
+        "ORDER BY slot_start",
         [customer_id],
     )
     return planned.assign(slot_start=planned["slot_start"].dt.tz_convert(night.zone))

@@ -19,6 +19,7 @@ ATTRIBUTES = ("age", "gender", "region")
 COLUMNS = ("slot_start", "rank", "customer_id", *ATTRIBUTES, "p_keyman", "attempt_number", "arm", "reason")
 """Columns of the list on the page, in their order; each can be sorted by."""
 
+_LISTED = tuple(name for name in COLUMNS if name not in (*ATTRIBUTES, "reason"))
 _PERCENTS = {"percent_from": "p_from", "percent_to": "p_to"}
 FILTERS = (
     "slot_start",
@@ -208,7 +209,9 @@ def _read_rows(night: OpenNight, places: list[int], language: str) -> list[dict[
         return []
     told = "reason_ja" if language == "ja" else "reason"
     dials = night.ask(
-        f"SELECT * REPLACE ({told} AS reason), rowid AS place FROM call_list WHERE rowid IN ({_marks(places)})", places
+        f"SELECT {', '.join(_LISTED)}, {told} AS reason, rowid AS place FROM call_list "
+        f"WHERE rowid IN ({_marks(places)})",
+        places,
     )
     ids = dials["customer_id"].unique().tolist()
     people = night.ask(

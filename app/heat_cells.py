@@ -1,6 +1,5 @@
 """The numbers behind the heat maps: dials and chances by hour of the day and day of the week, or week of the month."""
 
-import threading
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from app.call_log import has_log
+from app.kept import KeptOfNight
 from app.nights import OpenNight
 from features.measures import UNKNOWN, band_ages
 from features.outcomes import CONTACT
@@ -96,9 +96,10 @@ def count_dials(night: OpenNight, across: Across, segment: Segment) -> pd.DataFr
         return add_margins(pd.DataFrame(columns=["row", "column", "n", "hits"]))
     chosen, values = _restrict("attempts", segment)
     cells = night.ask(
-        f"SELECT hour(attempted_at) AS row, {_COLUMNS[across].format(at='attempted_at')} AS column, "
-        f"count(*) AS n, count(*) FILTER (outcome = '{CONTACT}') AS hits FROM {chosen} GROUP BY ALL",
-        values,
+        f"SELECT hour(dialled_at) AS row, {_COLUMNS[across].format(at='dialled_at')} AS column, count(*) AS n, "
+        f"count(*) FILTER (outcome = '{CONTACT}') AS hits "
+        f"FROM (SELECT timezone(?, attempted_at) AS dialled_at, outcome FROM {chosen}) GROUP BY ALL",
+        [str(night.zone), *values],
     )
     return add_margins(cells)
 
@@ -148,21 +149,13 @@ def _restrict(table: str, segment: Segment) -> tuple[str, list[Any]]:
     return f"{table} SEMI JOIN (FROM customers WHERE {where}) USING (customer_id)", values
 
 
-class ChancesOfNight:
-    """The sums of the newest night asked for, made once however many ask at the same time."""
+def sum_chances_of(night: OpenNight) -> ChanceSums | None:
+    """Sum the night's chances by region, gender and age band; None when the run kept none."""
+    customers = night.ask("SELECT customer_id, region, gender, age FROM customers")
+    return sum_chances(night.folder, name_levels(customers))
 
-    def __init__(self) -> None:
-        self._stamp: tuple[str, int] | None = None
-        self._sums: ChanceSums | None = None
-        self._lock = threading.Lock()
 
-    def sum_up(self, night: OpenNight) -> ChanceSums | None:
-        """Give the night's chances summed by region, gender and age band; None when the run kept none."""
-        with self._lock:
-            if self._stamp != night.stamp:
-                customers = night.ask("SELECT customer_id, region, gender, age FROM customers")
-                self._sums, self._stamp = sum_chances(night.folder, name_levels(customers)), night.stamp
-            return self._sums
+chances_of_night = KeptOfNight(sum_chances_of)
 
 
 def name_levels(customers: pd.DataFrame) -> pd.DataFrame:

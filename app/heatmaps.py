@@ -7,7 +7,7 @@ import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from app.heat_cells import Across, ChancesOfNight, Segment, average_chances, count_dials
+from app.heat_cells import Across, Segment, average_chances, chances_of_night, count_dials
 from app.nights import OpenNight
 from app.rendering import choose_language, render, speak
 from features.measures import UNKNOWN, band_ages
@@ -16,7 +16,6 @@ from pipelines.exports.sentences import MIN_DIALS, count, decimal, percent
 
 AGES = tuple(band for band in band_ages(pd.Series([], dtype="float64")).cat.categories if band != UNKNOWN)
 _LEAST_GAIN = 0.05
-_chances = ChancesOfNight()
 
 router = APIRouter()
 
@@ -32,7 +31,7 @@ def show_heatmaps(
     """Show the four maps of a segment; a band of age that does not exist is read as every age."""
     night = request.app.state.nights.current()
     segment = Segment(region, gender, age if age in (*AGES, UNKNOWN) else "")
-    sums = _chances.sum_up(night)
+    sums = chances_of_night(night)
     seen = count_dials(night, across, segment)
     expected = average_chances(night, across, segment, sums)
     return render(

@@ -22,14 +22,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        where = {"registry": self._registry}
-        self._requests = Counter("kakedoki_requests", "Answered requests", ["method", "route", "status"], **where)
-        self._seconds = Histogram(
-            "kakedoki_request_seconds", "Seconds until answered", ["route"], buckets=SECONDS, **where
-        )
-        self._age = Gauge("kakedoki_run_age_seconds", "Seconds since the newest night was written", **where)
-        self._dials = Gauge("kakedoki_list_rows", "Rows of the newest call list", **where)
-        self._posted = Counter("kakedoki_outcomes_posted", "New outcomes posted since the start", **where)
+        here = self._registry
+        labels = ["method", "route", "status"]
+        self._requests = Counter("kakedoki_requests", "Answered requests", labels, registry=here)
+        told = "Seconds until answered"
+        self._seconds = Histogram("kakedoki_request_seconds", told, ["route"], buckets=SECONDS, registry=here)
+        self._age = Gauge("kakedoki_run_age_seconds", "Seconds since the newest night was written", registry=here)
+        self._dials = Gauge("kakedoki_list_rows", "Rows of the newest call list", registry=here)
+        self._posted = Counter("kakedoki_outcomes_posted", "New outcomes posted since the start", registry=here)
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request; ``route`` is the pattern of its address, never what somebody typed."""

@@ -37,7 +37,7 @@ def show_staffing(request: Request) -> HTMLResponse:
         price_map=build_price_map(slots, night, language),
         hint_map=build_hint_map(slots, language),
         hinted={hint: name_times(slots[slots["hint"] == hint], language) for hint in HINTS},
-        shifts=_rows(night.ask("SELECT * FROM shifts")),
+        shifts=_rows(night.ask("SELECT * REPLACE (CAST(date AS TIMESTAMP) AS date) FROM shifts")),
         spell_slot=spell_slot,
         spell_day=spell_day,
     )

@@ -99,7 +99,8 @@ def post_outcomes(var: Path, attempts: Sequence[PostedAttempt], posted_at: datet
     rows = [_as_row(attempt) for attempt in attempts]
     with _open(var) as store:
         known = _find_known(store, [row[0] for row in rows])
-        new, conflicts = {}, []
+        new: dict[str, tuple[Any, ...]] = {}
+        conflicts: list[str] = []
         for row in rows:
             before = known.get(row[0], new.get(row[0]))
             if before is None:
@@ -173,13 +174,17 @@ def list_finished(var: Path, since: datetime, slot_start: datetime, slot_end: da
     return [str(customer_id) for customer_id in found["customer_id"]]
 
 
-def ends_series(outcome: str, refused: bool) -> bool:
-    """Tell whether a dial is the last one to its customer.
+def has_ended(posted: pd.DataFrame, since: datetime) -> bool:
+    """Tell whether what was posted about one customer ends the series; ``since`` as in :func:`list_finished`.
 
-    >>> ends_series("no_answer", refused=False), ends_series("wrong_number", refused=False)
-    (False, True)
+    >>> at = pd.Timestamp("2026-11-02 10:05", tz="UTC")
+    >>> dials = pd.DataFrame({"attempted_at": [at], "outcome": ["keyman_contact"], "refused": [False]})
+    >>> has_ended(dials, at), has_ended(dials, at + pd.Timedelta(days=1))
+    (True, False)
     """
-    return refused or outcome in (CONTACT, WRONG_NUMBER)
+    is_barred = posted["refused"] | (posted["outcome"] == WRONG_NUMBER)
+    is_reached = (posted["outcome"] == CONTACT) & (posted["attempted_at"] >= pd.Timestamp(since))
+    return bool((is_barred | is_reached).any())
 
 
 def add_posted(raw: RawSource, posted: pd.DataFrame, zone: str) -> tuple[RawSource, int]:
@@ -216,7 +221,7 @@ def _kind(name: str) -> Kind:
     return ATTEMPT_COLUMNS[name]
 
 
-def _cast(cells: pd.Series, kind: Kind, like: pd.Series | None, zone: str) -> pd.Series:
+def _cast(cells: "pd.Series[Any]", kind: Kind, like: "pd.Series[Any] | None", zone: str) -> Any:
     """Give posted cells the type that the log's column has, or text, which the contract reads as well."""
     if kind == "time" and like is not None and isinstance(like.dtype, pd.DatetimeTZDtype):
         return cells.dt.tz_convert(like.dtype.tz)
@@ -225,7 +230,7 @@ def _cast(cells: pd.Series, kind: Kind, like: pd.Series | None, zone: str) -> pd
     if kind == "time":
         return cells.map(lambda instant: instant.isoformat()).astype("str")
     if kind == "number" and like is not None and pd.api.types.is_numeric_dtype(like.dtype):
-        return cells
+        return cells.astype("float64")
     if kind == "flag" and like is not None and pd.api.types.is_bool_dtype(like.dtype):
         return cells.astype(like.dtype)
     if kind == "flag":

@@ -22,9 +22,8 @@ from models.contact.scorer import Scorer, build_scorer
 from models.planning.contenders import find_takers, put_customers
 from models.planning.eligibility import Eligibility, take_eligible
 from models.planning.handling import Effort
-from models.planning.schedule import build_demand
 from models.planning.sequences import Demand, FloatArray, IntArray
-from models.planning.series import SeriesFacts, learn_series_facts
+from models.planning.worth import SeriesFacts, build_demand, learn_series_facts
 from pipelines.cluster import Cluster
 
 MOST_CUSTOMERS = 100_000
@@ -230,7 +229,7 @@ def _weigh(
 ) -> Demand:
     log = scorer.evidence.log
     tables = Tables(log.customers, log.dials, None, None, log.dials.iloc[:0])
-    return build_demand(scorer, eligibility, scorer.slots, capacity, tables, settings, effort, facts)
+    return build_demand(scorer, eligibility, scorer.slots, capacity, tables, settings, effort, facts=facts)
 
 
 def _sum_best_first(demand: Demand) -> float:

@@ -20,8 +20,9 @@ from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
-from models.planning.schedule import CallPlan, build_call_plan, build_demand
+from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.staffing import build_staffing
+from models.planning.worth import build_demand
 from pipelines.cluster import Cluster
 from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.intake import Intake

@@ -21,8 +21,9 @@ from models.planning.capacity import build_capacity
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.rules import read_rule_packs
-from models.planning.schedule import CallPlan, build_call_plan, build_demand
+from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.today import find_later_gains, keep_owed, say_why_not_today, weigh_today
+from models.planning.worth import build_demand
 from pipelines.exports.folders import replace_folder
 from pipelines.exports.record import as_plain, spell_record
 from pipelines.exports.tables import write_call_list, write_excluded

@@ -91,13 +91,15 @@ def build_night(
         drift=model.drift,
         challenger=model.challenger,
         verdict=model.verdict,
-        chances=Chances(
-            planned.eligibility.eligible_rows,
-            planned.chances,
-            made.prices * intake.effort.usual_places,
-            intake.effort.count_usual_dials(planned.places_obeyed),
-        ),
+        chances=_gather_chances(intake, planned),
     )
+
+
+def _gather_chances(intake: Intake, planned: Planned) -> Chances:
+    """Chances, prices and room in usual dials, however places were counted."""
+    prices = planned.plan.prices * intake.effort.usual_places
+    room = intake.effort.count_usual_dials(planned.places_obeyed)
+    return Chances(planned.eligibility.eligible_rows, planned.chances, prices, room)
 
 
 def tell_notes(model: NightModel) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from conftest import FinishedNight
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app.doors import Doors, add_doors
+from app.doors import Doors
 from app.nights import Nights
 from app.site import build_site
 from configs.settings import Settings
@@ -16,12 +16,10 @@ from configs.settings import Settings
 
 def build_guarded_site(night: FinishedNight, folder: Path, *, is_open: bool = True) -> FastAPI:
     """The whole site on a night; what the doors keep lies in ``folder``."""
-    site = build_site(Nights(night.var, night.out), Settings())
     doors = Doors(
         folder / "users.json", folder / "ended.json", folder / "exports.jsonl", "k" * 43, open_on_loopback=is_open
     )
-    add_doors(site, doors)
-    return site
+    return build_site(Nights(night.var, night.out), Settings(), doors)
 
 
 def build_reader(site: FastAPI, language: str = "en") -> TestClient:

@@ -1,13 +1,19 @@
 """Capacity in agent-seconds: against the exact integer program, never overfilled, and dials as before."""
 
+import json
+import shutil
 from dataclasses import replace
+from datetime import datetime
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL_RUN_DATE
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
+from small_centre import fit_centre
 from test_schedule import AS_OF, HOUR, ZONE, dials_of, people, slots_of
 
 from configs.settings import Settings
@@ -23,7 +29,14 @@ from models.planning.schedule import build_call_plan
 from models.planning.sequences import Demand
 from models.planning.staffing import build_staffing
 from pipelines.exports.record import describe_handle_times
+from pipelines.exports.writing import write_run
+from pipelines.intake import check, read
 from pipelines.morning import read_effort
+from pipelines.order import build_order
+from pipelines.planned import measure, place, staff
+from pipelines.replan import replan
+from pipelines.results import build_night
+from pipelines.train import NightModel
 
 EFFORT = Effort(3060.0, HandleTimes(contacted=240.0, not_contacted=40.0, contact_rate=0.1))
 
@@ -232,3 +245,46 @@ def test_a_morning_counts_as_its_night_did():
     assert read_effort({"handle_times": describe_handle_times(EFFORT)}, Settings()) == EFFORT
     assert read_effort({"handle_times": describe_handle_times(None)}, Settings()) == Effort(12.0)
     assert read_effort({}, Settings()) == Effort(12.0)
+
+
+CONFIG = """
+gains: {n_resamples: 20, n_past_draws: 1}
+planning: {control_share: 0.2}
+staffing: {occupancy: 0.8}
+"""
+
+
+def test_a_night_of_agents_tells_its_handle_times_and_is_planned_again_at_noon(
+    small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAKEDOKI_HOME", str(tmp_path / "var"))
+    source = Path(shutil.copytree(small_source, tmp_path / "source"))
+    seats = pd.read_csv(source / "capacity.csv").assign(agents=lambda table: table.pop("dials") / 40)
+    seats.to_csv(source / "capacity.csv", index=False)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    order = build_order(
+        str(source), tmp_path / "out", SMALL_RUN_DATE, tmp_path / "var", config_files=[tmp_path / "config.yaml"]
+    )
+    intake, model = check(order, read(order)), NightModel(fit_centre().model, "centre", "unregistered", None)
+    planned = place(order, intake, model)
+    gains = measure(order, intake, planned, model)
+    night = build_night(order, intake, model, planned, staff(order, intake, planned), gains, [])
+    write_run(night, tmp_path / "out")
+
+    times = json.loads((tmp_path / "out" / "run.json").read_text())["handle_times"]
+    assert times["contacted_seconds"] > 2 * times["not_contacted_seconds"] > 0
+    assert times["seconds_per_agent_hour"] == pytest.approx(2880)
+    used = planned.plan.dials.groupby("slot_row")["places"].sum()
+    assert (used <= intake.capacity["places"].iloc[used.index] + 0.05).all()
+    is_firm = used.index < 12  # later days keep the control arm's share
+    assert used[is_firm].sum() > 0.9 * intake.capacity["places"].iloc[:12].sum()
+    per_slot = night.call_list.groupby("slot_start").size()
+    assert (per_slot <= night.staffing.set_index("slot_start")["dials_given"].reindex(per_slot.index)).all()
+    assert set(night.call_list.loc[night.call_list["is_firm"], "arm"]) == {"plan", "control"}
+    assert gains["total"]["ratio"] > 0
+
+    done = replan(str(source), tmp_path / "out", tmp_path / "noon", datetime(2026, 11, 2, 12, 10))  # noqa: DTZ001
+    assert len(done.call_list) > 0
+    again = done.call_list.groupby("slot_start").size()
+    given = intake.capacity.set_index("slot_start")["places"].reindex(again.index)
+    assert (again * times["not_contacted_seconds"] <= given).all()

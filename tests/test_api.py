@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import FinishedNight
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.doors import read_doors
@@ -29,9 +28,8 @@ TEN = "2026-11-02T10:00:00+09:00"
 
 def open_site(var: Path, plan: Path, now: pd.Timestamp = HALF_PAST_TEN) -> TestClient:
     """The whole site as a program on this machine sees it, at a moment of the run date."""
-    settings = Settings()
-    doors = replace(read_doors(var, settings.app, "127.0.0.1"), clock=now.timestamp)
-    site = build_site(Nights(var, plan), settings, doors)
+    doors = replace(read_doors(var, Settings().app, "127.0.0.1"), clock=now.timestamp)
+    site = build_site(Nights(var, plan), Settings(), doors)
     return TestClient(site, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000))
 
 
@@ -244,8 +242,6 @@ def test_a_day_dialled_by_next_reaches_the_end_and_never_a_finished_customer(
                 ended |= {c for c, o in zip(ids, outcomes, strict=True) if o in ("keyman_contact", "wrong_number")}
             assert dialled == expected[start] - ended | (dialled & ended)
 
-    from hypothesis import settings
-
     settings(max_examples=2, deadline=None, derandomize=True, database=None)(live)()
 
 
@@ -310,16 +306,23 @@ def test_what_was_posted_can_be_read_in_pages_and_since(desk: TestClient, listed
 
 
 def test_an_outcome_that_came_over_the_wire_is_obeyed_at_noon(
-    desk: TestClient, small_night: FinishedNight, var: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: TestClient,
+    listed: pd.DataFrame,
+    small_night: FinishedNight,
+    var: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KAKEDOKI_HOME", str(var))
-    noon = datetime(2026, 11, 2, 12, 10)  # noqa: DTZ001 - the centre's time
-    before = replan(str(small_night.source), small_night.out, tmp_path / "before", noon)
-    reached = str(before.call_list["customer_id"].iloc[0])
-    post(desk, dial(reached, "keyman_contact"))
-    after = replan(str(small_night.source), small_night.out, tmp_path / "after", noon)
-    assert reached not in set(after.call_list["customer_id"].astype("str"))
-    assert after.excluded.set_index("customer_id")["reason"][reached] == "contacted"
+    noon = pd.Timestamp("2026-11-02 12:10", tz=ZONE)
+    reached, missed = listed.loc[listed["is_firm"] & (listed["slot_start"] > noon), "customer_id"].unique()[:2]
+    post(desk, dial(reached, "keyman_contact", "P1"), dial(missed, "no_answer", "P2", at="10:10"))
+    done = replan(str(small_night.source), small_night.out, tmp_path / "out", noon.to_pydatetime())
+    assert not {reached, missed} & set(done.call_list["customer_id"].astype("str"))
+    why = done.excluded.set_index("customer_id")["reason"]
+    assert (why[reached], why[missed]) == ("contacted", "dialled_today")
+    assert done.record["inputs"]["counts"]["call_attempts_posted"] == 2
+    assert any("posted to the interface" in note for note in done.record["notes"])
 
 
 # --- what must not get through

@@ -10,7 +10,8 @@ from models.contact.trust import Trust, fit_trust
 from models.planning.believing import believe
 from models.planning.eligibility import find_eligible
 from models.planning.rules import read_rule_packs
-from models.planning.schedule import CallPlan, build_call_plan, build_demand
+from models.planning.schedule import CallPlan, build_call_plan
+from models.planning.worth import build_demand
 
 NO_DOUBT = Trust(1.0, 1.0)
 

@@ -12,8 +12,8 @@ from models.planning.contenders import find_takers, plan_contenders, put_custome
 from models.planning.decisions import ANYWHERE, Decisions
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.rules import read_rule_packs
-from models.planning.schedule import CallPlan, build_call_plan, build_demand
-from models.planning.series import learn_series_facts
+from models.planning.schedule import CallPlan, build_call_plan
+from models.planning.worth import build_demand, learn_series_facts
 from pipelines.partitions import PartitionedDemand
 
 ZONE = "Asia/Tokyo"

@@ -9,7 +9,8 @@ from configs.settings import Settings
 from models.planning.arms import Given, Ground
 from models.planning.control import draw_control, find_control, spread_past_way
 from models.planning.past_way import code_segments, read_past_way
-from models.planning.schedule import CallPlan, build_call_plan, build_demand
+from models.planning.schedule import CallPlan, build_call_plan
+from models.planning.worth import build_demand
 
 SHARE = 0.4
 CONTROLLED = SETTINGS.model_copy(update={"planning": SETTINGS.planning.model_copy(update={"control_share": SHARE})})

@@ -14,13 +14,14 @@ from conftest import SMALL_RUN_DATE
 
 from configs.errors import ClusterError, UsageError
 from features.table import DialLog, build_dial_log
+from models.contact.boosting import grow_trees, lightgbm_params
 from models.contact.effects import list_tables, start_tables
 from models.contact.encoding import build_encoding
 from models.contact.fitting import fit_trees
 from models.contact.folds import split_production
 from models.contact.hierarchy import Hierarchy
 from models.contact.metrics import judge
-from models.contact.model import ContactModel
+from models.contact.model import BASE, ContactModel
 from models.contact.persons import NeverReached, PriorVariances
 from models.contact.rivals import build_training_rows
 from models.contact.scorer import Scorer, build_scorer
@@ -140,14 +141,27 @@ def test_a_worker_that_dies_changes_nothing(centre: Centre, cluster: Cluster, sp
 
 def test_trees_grown_together_predict_like_those_of_one_machine(centre: Centre, cluster: Cluster) -> None:
     cluster.client.wait_for_workers(2, timeout=60)
-    together, again = (centre.grow(grow_on(cluster)) for _ in range(2))
-    assert together.trees == again.trees
-    assert "127.0.0.1" not in together.trees
-    every = np.arange(0, len(centre.log.dials), 3)
-    rows = build_training_rows(centre.log, every, centre.hierarchy, centre.order.settings, np.random.default_rng(1))
-    one, two = (judge(model.predict_rows(rows.features), rows.is_contact) for model in (centre.model, together))
+    order, rng = centre.order, np.random.default_rng(3)
+    folds = split_production(centre.log, np.datetime64(str(SMALL_RUN_DATE)), order.settings)
+    shown = [build_training_rows(centre.log, np.flatnonzero(f), centre.hierarchy, order.settings, rng) for f in folds]
+    learn, kept_apart = ((rows.features, rows.is_contact) for rows in shown)
+    asked = (lightgbm_params(order.settings.model, 7), 25, learn, kept_apart, ())
+    one, two, again = grow_trees(*asked), *(grow_on(cluster)(*asked) for _ in range(2))
+    assert two.model_to_string() == again.model_to_string()
+    assert "127.0.0.1" not in two.model_to_string()
+    assert two.num_trees() == 25
+    features = kept_apart[0].drop(columns=BASE).to_numpy()
+    added = [np.asarray(booster.predict(features, raw_score=True, num_iteration=10)) for booster in (one, two)]
+    assert np.corrcoef(*added)[0, 1] > 0.9
+    assert 1 <= two.best_iteration <= 25
+
+
+def test_a_model_fitted_on_the_cluster_is_calibrated(centre: Centre, cluster: Cluster) -> None:
+    fitted = centre.grow(grow_on(cluster))
+    rows = np.arange(0, len(centre.log.dials), 3)
+    shown = build_training_rows(centre.log, rows, centre.hierarchy, centre.order.settings, np.random.default_rng(1))
+    one, two = (judge(model.predict_rows(shown.features), shown.is_contact) for model in (centre.model, fitted))
     assert two["log_loss"] == pytest.approx(one["log_loss"], rel=0.01)
-    assert together.booster.num_trees() > 1
 
 
 def test_without_dask_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from test_schedule import AS_OF, HOUR, people, plan_for, slots_of, times
 from configs.settings import Settings
 from models.planning.arms import Given, Ground, add_arms, draw_arms, replay
 from models.planning.exploring import Lots, find_chances, find_winners
-from models.planning.schedule import build_demand
+from models.planning.worth import build_demand
 
 
 def exploring(share: float) -> Settings:

@@ -36,6 +36,7 @@ MAKE_TARGETS = [
     "mlflow",
     "prefect",
     "schedule",
+    "screenshots",
     "docs",
     "clean",
     "sample",

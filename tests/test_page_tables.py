@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from conftest import FinishedNight
 from small_centre import build_centre
 
+from models.contact.trust import Trust
 from pipelines.exports.page_tables import NOT_LAWFUL, build_attempts, build_chances, build_customers
 from pipelines.exports.run_tables import open_run
 from pipelines.night import Chances
@@ -80,7 +81,7 @@ def test_teams_and_counts_are_the_logs_own() -> None:
 
 def test_chances_are_ten_thousandths_by_customer() -> None:
     p_first = np.array([[0.5, -1.0, 0.00004], [1.0, 0.1234, 0.0]], dtype="float32")
-    packed = pack_chances(p_first)
+    packed = pack_chances(p_first, Trust(1.0, 1.0))
     assert packed.tolist() == [[5000, NOT_LAWFUL, 0], [10_000, 1234, 0]]
     tables = build_centre().tables
     table = build_chances(tables, Chances(np.array([3, 7]), packed, np.zeros(3), np.ones(3, dtype="int64")))

@@ -1,15 +1,12 @@
 """Posted outcomes: kept whole or not at all, safe to post again, and laid beside a log of any type."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from conftest import FinishedNight
 
 from features.attempts import check_attempts
 from pipelines.outcomes import (
@@ -22,7 +19,6 @@ from pipelines.outcomes import (
     read_outcomes,
     read_outcomes_between,
 )
-from pipelines.replan import replan
 from pipelines.sources import RawSource
 
 TEN = datetime(2026, 11, 2, 1, 5, tzinfo=UTC)  # 10:05 in Tokyo
@@ -120,21 +116,3 @@ def test_posted_dials_are_laid_beside_a_log_of_any_type(log: dict[str, list[obje
     assert found.loc["P9", "refused"]
     assert found.loc["P1", "ring_seconds"] == 20
     assert found.loc["L1", "attempted_at"] == pd.Timestamp("2026-11-01 10:00", tz="Asia/Tokyo")
-
-
-def test_the_rest_of_the_day_leaves_out_whoever_was_reached_by_a_post(
-    small_night: FinishedNight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KAKEDOKI_HOME", str(tmp_path / "var"))
-    listed = pd.read_parquet(small_night.out / "call_list.parquet").astype({"customer_id": "str"})
-    plan = Path(shutil.copytree(small_night.out, tmp_path / "plan"))
-    noon = datetime(2026, 11, 2, 12, 10)  # noqa: DTZ001 - the centre's time
-    reached = replan(str(small_night.source), plan, tmp_path / "before", noon).call_list["customer_id"].iloc[0]
-    assert reached in set(listed["customer_id"])
-    post_outcomes(tmp_path / "var", [replace(DIAL, customer_id=str(reached), outcome="keyman_contact")], TEN)
-    done = replan(str(small_night.source), plan, tmp_path / "after", noon)
-    assert reached not in set(done.call_list["customer_id"])
-    assert done.excluded.set_index("customer_id")["reason"][str(reached)] == "contacted"
-    assert done.record["inputs"]["counts"]["call_attempts_posted"] == 1
-    assert any("posted to the interface" in note for note in done.record["notes"])
-    assert np.isin(["contacted"], list(done.record["counts"]["excluded_by_reason"])).all()

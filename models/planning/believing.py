@@ -40,9 +40,9 @@ def believe(plan: CallPlan, demand: Demand, eligibility: Eligibility, trust: Tru
     usual = find_usual(demand.p_first)
     everyone = float(np.nanmean(usual))
     of_customer = usual[rows] - everyone
-    of_slot = logit(demand.p_first[rows, dials["slot_row"].to_numpy()].astype(float)) - usual[rows]
+    of_slot = _odds(demand.p_first[rows, dials["slot_row"].to_numpy()]) - usual[rows]
     excess = (1.0 - trust.list_slope) * of_customer + (1.0 - trust.timing_slope) * of_slot
-    p = expit(logit(dials["p_keyman"].to_numpy(dtype=float)) - excess)
+    p = expit(_odds(dials["p_keyman"].to_numpy()) - excess)
     believed = dials.assign(p_keyman=p.astype("float32"), survival=_survive(dials, p))
     contacts = float((believed["survival"] * believed["p_keyman"]).sum())
     return replace(plan, dials=believed, expected_contacts=contacts)
@@ -57,7 +57,7 @@ def believe_chances(
     [[0.5, -1.0]]
     """
     is_lawful = p_first >= 0
-    odds = logit(np.where(is_lawful, p_first, np.float32(0.5)))
+    odds = _odds(np.where(is_lawful, p_first, np.float32(0.5)))
     believed = Trust.correct(usual[:, None], odds - usual[:, None], everyone, trust.slopes)
     return np.where(is_lawful, believed, -1.0).astype(np.float32)
 
@@ -69,9 +69,14 @@ def find_usual(p_first: npt.NDArray[np.float32]) -> FloatArray:
     [0.0, nan]
     """
     is_lawful = p_first >= 0
-    odds = logit(np.where(is_lawful, p_first, np.float32(0.5)))  # 0 where no dial is lawful
+    odds = _odds(np.where(is_lawful, p_first, np.float32(0.5)))  # 0 where no dial is lawful
     n_lawful = is_lawful.sum(axis=1)
     return np.where(n_lawful > 0, odds.sum(axis=1, dtype=float) / np.maximum(n_lawful, 1), np.nan)
+
+
+def _odds(p: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Log-odds, finite for 0 and 1 too."""
+    return np.asarray(logit(np.clip(p, 1e-7, 1 - 1e-7)))
 
 
 def _survive(dials: pd.DataFrame, p: FloatArray) -> npt.NDArray[np.float64]:

@@ -35,7 +35,7 @@ from models.planning.prices import (
 from models.planning.rules import RulePack
 from models.planning.schedule import CallPlan, build_call_plan, list_unplanned
 from models.planning.sequences import Demand, FloatArray, IntArray, threads_for
-from models.planning.series import Scorer
+from models.planning.worth import Scorer
 
 CHEAPER = (0.9, 0.5)  # who would be worth a dial at such a share of the prices is brought, one share after the other
 
@@ -134,7 +134,8 @@ def plan_contenders(
     if made.gap > settings.planning.max_gap:
         priced = refine_prices(rest, room, priced)
         made = _plan_near(asked, rest, needed, priced.prices)
-    return replace(made, unplanned=list_unplanned(made.dials, eligibility))
+    rows = np.searchsorted(eligibility.eligible_rows, made.dials["customer_row"].to_numpy())
+    return replace(made, unplanned=list_unplanned(made.dials.assign(eligible_row=rows), eligibility))
 
 
 def _price(rest: SpreadMarket, room: Places) -> SlotPrices:

@@ -185,14 +185,19 @@ def _gather_past(tables: Tables, as_of: pd.Timestamp) -> _Past:
 
 def _number_phones(phones: pd.Series, country: str) -> IntArray:
     """Give equal numbers the same id, however they are written; a customer without a number has one of their own."""
-    key = phones.map(lambda phone: _digits(phone, country), na_action="ignore")
+    is_odd = ~phones.str.isascii().astype(bool) & phones.notna()  # the digits of all others can be read at once
+    if country == "JP":
+        is_odd |= phones.str.lstrip().str.startswith(("+81", "0081"), na=False)
+    key = phones.str.replace("[^0-9]", "", regex=True)
+    if is_odd.any():
+        key[is_odd] = phones[is_odd].map(lambda phone: _digits(phone, country))
     ids, unique = pd.factorize(key.where(key != ""))
     return np.where(ids >= 0, ids, len(unique) + np.arange(len(ids))).astype(np.int64)
 
 
 def _digits(phone: str, country: str) -> str:
-    plain = unicodedata.normalize("NFKC", str(phone))
-    digits = "".join(sign for sign in plain if sign.isdigit())
+    plain = phone if phone.isascii() else unicodedata.normalize("NFKC", phone)
+    digits = "".join(filter(str.isdigit, plain))
     if country == "JP" and plain.lstrip().startswith(("+81", "0081")):
         return "0" + digits.removeprefix("00").removeprefix("81").removeprefix("0")
     return digits

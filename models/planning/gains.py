@@ -22,7 +22,7 @@ from models.planning.handling import Effort, count_in_dials
 from models.planning.past_way import code_segments, read_past_way, simulate_past_way
 from models.planning.rules import RulePack
 from models.planning.schedule import build_call_plan, score_dials
-from models.planning.series import Scorer
+from models.planning.worth import Scorer
 
 PARTS_OF_GAIN = ("timing", "list", "staffing", "total")
 MOST_CUSTOMERS = 30_000

@@ -22,7 +22,7 @@ def list_given(
 ) -> Given:
     """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
     pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
-    customers, promised = _list_promises(eligibility, slots, tables, settings)
+    customers, promised = list_promises(eligibility, slots, tables, settings)
     had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
     is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
@@ -46,7 +46,7 @@ def lay_given(ground: Ground, owed: IntArray) -> Board:
     return board
 
 
-def _list_promises(
+def list_promises(
     eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
 ) -> tuple[IntArray, IntArray]:
     """Promised call-backs that a lawful slot of the horizon holds: (eligible_row, slot_row), by time, then customer."""

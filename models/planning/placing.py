@@ -77,7 +77,7 @@ class Board(NamedTuple):
 
 
 def lay_board(
-    capacity: IntArray, demand: Demand, phone: IntArray, attempts_left: IntArray, limits: DialLimits
+    capacity: IntArray | FloatArray, demand: Demand, phone: IntArray, attempts_left: IntArray, limits: DialLimits
 ) -> Board:
     """Set up an empty board; a phone has as many dials left as its customers say (they agree)."""
     n_phones = int(phone.max(initial=-1)) + 1
@@ -270,6 +270,18 @@ def list_candidates(board: Board, slot: int, p_first: Any, weight: Any, lawful: 
             worth[n_found] = dial / count_places(board, i, slot)
             n_found += 1
     return n_found
+
+
+@compiled
+def find_takers(board: Board, lawful: Any) -> Any:
+    """Whether anybody can take a place in each slot that has one; bool (n_slots,)."""
+    found = np.zeros(lawful.shape[1], dtype=np.bool_)
+    for slot in range(lawful.shape[1]):
+        for i in range(lawful.shape[0]):
+            if lawful[i, slot] and may_dial(board, i, slot):
+                found[slot] = True
+                break
+    return found
 
 
 def demand_after(board: Board, demand: Demand) -> Demand:

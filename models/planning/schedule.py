@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,32 +19,7 @@ from models.planning.placing import Board, demand_after, fill_places, place_by_p
 from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
 from models.planning.sequences import Demand, FloatArray, IntArray
-from models.planning.series import (
-    CHUNK,
-    Scorer,
-    SeriesFacts,
-    count_deepest,
-    demand_once,
-    find_first_choice,
-    measure_fade,
-    price_coarsely,
-    rate_of_stops,
-    start_of_days,
-    weigh_depths,
-)
-
-
-@runtime_checkable
-class SeriesScorer(Protocol):
-    """A scorer that also knows what each dial of a known series is worth (``models.contact.scorer.Scorer`` is one)."""
-
-    def __call__(self, customer_rows: IntArray, n_earlier: int) -> npt.NDArray[np.float32]:
-        """P(keyman contact) in every slot after ``n_earlier`` failed dials, wherever those stood; (m, n_slots)."""
-        ...
-
-    def score_series(self, customer_rows: IntArray, slot_rows: IntArray) -> npt.NDArray[np.float32]:
-        """P(keyman contact) of each planned dial given that the customer's earlier ones have failed; (m,)."""
-        ...
+from models.planning.worth import CHUNK, Scorer, SeriesScorer, build_demand, rate_of_stops
 
 
 @dataclass(frozen=True)
@@ -142,12 +116,8 @@ def build_call_plan(
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
         board = replay(ground, planned, priced.prices, lots)
-    dials = _list_dials(board, demand, eligibility, tables)
     objective = sum_worth(board, demand)
-    stop_rate = rate_of_stops(tables)
-    dials = _add_chances(
-        dials, score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy()), stop_rate
-    )
+    dials = list_dials(board.dials[: board.n_dials[0]], scorer, demand, eligibility, tables)
     dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
     if lots is not None:
         dials = add_arms(dials, ground, planned, priced.prices, lots)
@@ -163,46 +133,6 @@ def build_call_plan(
         unplanned=list_unplanned(dials, eligibility),
         notes=tuple(tell_unkept(pins, dials, eligibility)),
     )
-
-
-def build_demand(
-    scorer: Scorer,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
-    capacity: npt.NDArray[np.integer],
-    tables: Tables,
-    settings: Settings,
-    effort: Effort | None = None,
-    facts: SeriesFacts | None = None,
-) -> Demand:
-    """Score first dials everywhere, and later dials where a customer is worth dialling at all.
-
-    A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
-    the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
-    coarse prices. The weights only steer the search; the plan's p_keyman are scored anew. A dial takes the places that
-    ``effort`` says of a first one, by default one.
-
-    Parameters
-    ----------
-    facts
-        What the weights take from all customers together, where these are not all; by default it is learned from these.
-    """
-    rows = eligibility.eligible_rows
-    value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
-    p_first = np.where(eligibility.lawful, scorer(rows, 0), np.float32(-1)).astype(np.float32, copy=False)
-    day_start = start_of_days(slots, settings)
-    deepest = facts.deepest if facts else count_deepest(day_start, eligibility)
-    most = np.minimum(eligibility.attempts_left, deepest)
-    once = demand_once(p_first, value, effort)
-    weight: npt.NDArray[np.floating] = once.weight
-    if deepest > 1 and len(rows):
-        prices = facts.prices if facts else price_coarsely(once, capacity)
-        best_slot, is_wanted = find_first_choice(once, prices)
-        fade = measure_fade(scorer, rows, p_first, is_wanted, facts.fade if facts else None)
-        p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
-        weight = weigh_depths(value, p_best, fade, facts.stop_rate if facts else rate_of_stops(tables), deepest)
-    weight = np.ascontiguousarray(weight, dtype=np.float32)
-    return replace(once, weight=weight, most_dials=most.astype(np.int64), day_start=day_start)
 
 
 def _place_all(ground: Ground, settings: Settings, prices: FloatArray | None = None) -> tuple[Board, SlotPrices]:
@@ -227,9 +157,22 @@ def _gap(objective: float, upper_bound: float) -> float:
     return max(0.0, 1.0 - objective / upper_bound) if upper_bound > 0 else 0.0
 
 
-def _list_dials(board: Board, demand: Demand, eligibility: Eligibility, tables: Tables) -> pd.DataFrame:
-    """One row per dial by customer and time, with its place in the customer's series and the phone's listing."""
-    placed = board.dials[: board.n_dials[0]]
+def list_dials(
+    placed: IntArray, scorer: Scorer, demand: Demand, eligibility: Eligibility, tables: Tables
+) -> pd.DataFrame:
+    """One row per dial by customer and time: its place in the customer's series and the phone's listing, its chances.
+
+    Parameters
+    ----------
+    placed : int64 array of shape (n_dials, 2)
+        (eligible_row, slot_row), in any order.
+    """
+    dials = _number_dials(placed, demand, eligibility, tables)
+    p_keyman = score_dials(scorer, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy())
+    return _add_chances(dials, p_keyman, rate_of_stops(tables))
+
+
+def _number_dials(placed: IntArray, demand: Demand, eligibility: Eligibility, tables: Tables) -> pd.DataFrame:
     placed = placed[np.lexsort((placed[:, 1], placed[:, 0]))]
     rows, slot_rows = placed[:, 0], placed[:, 1]
     dials = pd.DataFrame({"eligible_row": rows, "slot_row": slot_rows, "customer_row": eligibility.eligible_rows[rows]})
@@ -285,8 +228,9 @@ def _add_ranks(dials: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_unplanned(dials: pd.DataFrame, eligibility: Eligibility) -> pd.DataFrame:
-    """List who may be called and has no dial among ``dials`` (customer_row): customer_row · reason."""
-    is_planned = np.isin(eligibility.eligible_rows, dials["customer_row"].to_numpy())
+    """customer_row · reason of those who may be called and are not: no_lawful_slot, no_capacity."""
+    is_planned = np.zeros(len(eligibility.eligible_rows), dtype=np.bool_)
+    is_planned[dials["eligible_row"].to_numpy()] = True
     has_slot = eligibility.lawful.any(axis=1)
     reason = np.where(has_slot, "no_capacity", "no_lawful_slot")
     return pd.DataFrame({"customer_row": eligibility.eligible_rows[~is_planned], "reason": reason[~is_planned]})

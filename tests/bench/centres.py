@@ -14,7 +14,7 @@ from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import read_past_way, simulate_past_way
 from models.planning.rules import RulePack, read_rule_packs
 from models.planning.schedule import build_call_plan
-from models.planning.series import Scorer
+from models.planning.worth import Scorer
 from pipelines.world import World, build_world
 from pipelines.world.world import DEFAULT_END
 

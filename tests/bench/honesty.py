@@ -22,7 +22,8 @@ from models.contact.fitting import fit_night
 from models.contact.scorer import build_scorer
 from models.planning.believing import believe
 from models.planning.gains import measure_gains
-from models.planning.schedule import build_call_plan, build_demand
+from models.planning.schedule import build_call_plan
+from models.planning.worth import build_demand
 from pipelines.servers import set_environment
 
 PARTS = ("timing", "list", "total")

@@ -1,8 +1,8 @@
-"""What later dials of a series are worth beside the first: the weights by which the search values them."""
+"""What dials are worth: p_keyman of first dials everywhere, and the weights of later ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,23 @@ from features.outcomes import CONTACT, WRONG_NUMBER
 from models.planning.eligibility import Eligibility
 from models.planning.handling import Effort
 from models.planning.prices import SMOOTHING, price_demand
-from models.planning.sequences import Demand, FloatArray, IntArray
+from models.planning.sequences import Demand, FloatArray, IntArray, take_customers
 
 Scorer = Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]
+
+
+@runtime_checkable
+class SeriesScorer(Protocol):
+    """A scorer that also knows what each dial of a known series is worth (``models.contact.scorer.Scorer`` is one)."""
+
+    def __call__(self, customer_rows: IntArray, n_earlier: int) -> npt.NDArray[np.float32]:
+        """P(keyman contact) in every slot after ``n_earlier`` failed dials, wherever those stood; (m, n_slots)."""
+        ...
+
+    def score_series(self, customer_rows: IntArray, slot_rows: IntArray) -> npt.NDArray[np.float32]:
+        """P(keyman contact) of each planned dial given that the customer's earlier ones have failed; (m,)."""
+        ...
+
 
 DEEPEST = 10  # most dials of one series that are weighed against other customers
 CHUNK = 20_000  # customers scored at a time where only a sum or a few slots are kept
@@ -45,6 +59,43 @@ class SeriesFacts:
     deepest: int
 
 
+def build_demand(
+    scorer: Scorer,
+    eligibility: Eligibility,
+    slots: pd.DataFrame,
+    capacity: npt.NDArray[np.integer],
+    tables: Tables,
+    settings: Settings,
+    effort: Effort | None = None,
+    first_prices: FloatArray | None = None,
+    facts: SeriesFacts | None = None,
+) -> Demand:
+    """Score first dials everywhere, and later dials where a customer is worth dialling at all.
+
+    A later dial is weighed as ``value · survival_k · fade^k`` times p_keyman of a first dial in its slot: ``fade`` is
+    the model's own ratio of a second dial to a first, and survival follows p_keyman in the customer's best slot at
+    coarse prices, or ``first_prices``. The weights only steer the search; the plan's p_keyman are scored anew. A dial
+    takes the places that ``effort`` says of a first one, by default one. Where these are not all customers, ``facts``
+    says what the weights take from all together.
+    """
+    rows = eligibility.eligible_rows
+    value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
+    p_first = np.where(eligibility.lawful, scorer(rows, 0), np.float32(-1)).astype(np.float32, copy=False)
+    day_start = _start_of_days(slots, settings)
+    deepest = facts.deepest if facts else _count_deepest(day_start, eligibility)
+    most = np.minimum(eligibility.attempts_left, deepest)
+    once = _demand_once(p_first, value, effort)
+    weight: npt.NDArray[np.floating] = once.weight
+    if deepest > 1 and len(rows):
+        prices = facts.prices if facts else first_prices
+        best_slot, is_wanted = _find_first_choice(once, np.asarray(capacity, dtype=np.int64), prices)
+        fade = _measure_fade(scorer, rows, p_first, is_wanted, facts.fade if facts else None)
+        p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
+        weight = _weigh_depths(value, p_best, fade, facts.stop_rate if facts else rate_of_stops(tables), deepest)
+    weight = np.ascontiguousarray(weight, dtype=np.float32)
+    return replace(once, weight=weight, most_dials=most.astype(np.int64), day_start=day_start)
+
+
 def learn_series_facts(
     scorer: Scorer,
     eligibility: Eligibility,
@@ -58,37 +109,27 @@ def learn_series_facts(
 
     Inputs are those of :func:`build_demand`; ``fade`` alone may differ from what all customers would say.
     """
-    deepest = count_deepest(start_of_days(slots, settings), eligibility)
-    n = len(eligibility.eligible_rows)
-    every = _take_evenly(n)
+    n, deepest = len(eligibility.eligible_rows), _count_deepest(_start_of_days(slots, settings), eligibility)
+    if n == 0:
+        return SeriesFacts(np.zeros(len(slots)), 1.0, rate_of_stops(tables), deepest)
+    every = np.arange(0, n, max(1, n // COARSE))
     rows, lawful = eligibility.eligible_rows[every], eligibility.lawful[every]
     value = np.maximum(tables.customers["value"].to_numpy(dtype=np.float32)[rows], 0)
     p_first = np.where(lawful, scorer(rows, 0), np.float32(-1)).astype(np.float32, copy=False)
-    places = np.floor(np.asarray(capacity) * (len(every) / max(n, 1)))
-    once = demand_once(p_first, value, effort)
-    prices = price_coarsely(once, places)
-    is_wanted = find_first_choice(once, prices)[1]
-    fade = measure_fade(scorer, rows[is_wanted], p_first[is_wanted], is_wanted[is_wanted])
+    places = np.floor(np.asarray(capacity) * (len(every) / n)).astype(np.int64)
+    once = _demand_once(p_first, value, effort)
+    prices = price_first_dials(once, places)
+    is_wanted = _find_first_choice(once, places, prices)[1]
+    fade = _measure_fade(scorer, rows[is_wanted], p_first[is_wanted], is_wanted[is_wanted])
     return SeriesFacts(prices, float(np.median(fade)) if len(fade) else 1.0, rate_of_stops(tables), deepest)
 
 
-def count_deepest(day_start: IntArray, eligibility: Eligibility) -> int:
+def _count_deepest(day_start: IntArray, eligibility: Eligibility) -> int:
     """Most dials of one series that are worth weighing: at most one a day, and no more than anybody has left."""
     return min(len(day_start) - 1, DEEPEST, int(eligibility.attempts_left.max(initial=1)))
 
 
-def _take_evenly(n: int) -> IntArray:
-    return np.arange(0, n, max(1, n // COARSE))
-
-
-def start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
-    """Position of each day's first slot, and the number of slots; (n_days + 1,)."""
-    local = pd.DatetimeIndex(slots["slot_start"]).tz_convert(settings.timezone).tz_localize(None).normalize()
-    starts = np.flatnonzero(np.append(True, np.diff(local.asi8) != 0)) if len(local) else np.zeros(0)
-    return np.append(starts, len(local)).astype(np.int64)
-
-
-def demand_once(p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], effort: Effort | None) -> Demand:
+def _demand_once(p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32], effort: Effort | None) -> Demand:
     """One dial per customer in the whole horizon."""
     n, n_slots = p_first.shape
     single = Demand(p_first, value[:, None], np.ones(n, dtype=np.int64), np.array([0, n_slots], dtype=np.int64))
@@ -98,29 +139,40 @@ def demand_once(p_first: npt.NDArray[np.float32], value: npt.NDArray[np.float32]
     return replace(single, base=np.full(n, none), extra=np.full(n, certain - none))
 
 
-def price_coarsely(once: Demand, capacity: npt.NDArray[Any]) -> FloatArray:
-    """Prices of single dials, found on an even sample of customers."""
-    n = len(once.p_first)
-    every = _take_evenly(n)
-    places = np.floor(np.asarray(capacity) * (len(every) / max(n, 1))).astype(np.int64)
-    return price_demand(once.take(every), places, steps=SMOOTHING).prices
+def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
+    local = pd.DatetimeIndex(slots["slot_start"]).tz_convert(settings.timezone).tz_localize(None).normalize()
+    starts = np.flatnonzero(np.append(True, np.diff(local.asi8) != 0)) if len(local) else np.zeros(0)
+    return np.append(starts, len(local)).astype(np.int64)
 
 
-def find_first_choice(once: Demand, prices: FloatArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def _find_first_choice(
+    demand: Demand, capacity: IntArray, prices: FloatArray | None = None
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Best slot of a single dial at coarse prices, and who is worth one."""
-    p_first, slots = once.p_first, np.arange(once.p_first.shape[1])
+    p_first = demand.p_first
+    prices = price_first_dials(demand, capacity) if prices is None else prices
     best_slot = np.zeros(len(p_first), dtype=np.int64)
     is_wanted = np.zeros(len(p_first), dtype=np.bool_)
+    slots = np.arange(p_first.shape[1])
     for first in range(0, len(p_first), CHUNK):
         part = np.arange(first, min(first + CHUNK, len(p_first)))
-        cost = prices.astype(np.float32) * once.measure_loads(part[:, None], slots).astype(np.float32)
-        margin = np.where(p_first[part] >= 0, p_first[part] * once.weight[part] - cost, -np.inf)
+        loads = demand.measure_loads(part[:, None], slots).astype(np.float32)
+        cost = prices.astype(np.float32) * loads
+        margin = np.where(p_first[part] >= 0, p_first[part] * demand.weight[part] - cost, -np.inf)
         best_slot[part] = margin.argmax(axis=1)
         is_wanted[part] = margin.max(axis=1) >= 0
     return best_slot, is_wanted
 
 
-def measure_fade(
+def price_first_dials(demand: Demand, capacity: IntArray) -> FloatArray:
+    """Coarse prices of the slots for one dial per customer, from an even sample of them; (n_slots,)."""
+    n = len(demand.p_first)
+    every = np.arange(0, n, max(1, n // COARSE))
+    places = np.floor(capacity * (len(every) / n)).astype(np.int64)
+    return price_demand(take_customers(demand, every), places, steps=SMOOTHING).prices
+
+
+def _measure_fade(
     scorer: Scorer,
     rows: IntArray,
     p_first: npt.NDArray[np.float32],
@@ -144,13 +196,9 @@ def measure_fade(
     return np.where(np.isnan(fade), otherwise, fade)
 
 
-def weigh_depths(
+def _weigh_depths(
     value: npt.NDArray[np.float32], p_best: npt.NDArray[np.float32], fade: FloatArray, stop_rate: float, deepest: int
 ) -> FloatArray:
-    """Worth of each dial of a series per p_keyman of a first one in its slot; (n, deepest).
-
-    ``p_best`` is p_keyman of a first dial in the customer's best slot.
-    """
     weight = np.empty((len(value), deepest))
     chance, faded = value.astype(float), np.ones(len(value))
     for depth in range(deepest):

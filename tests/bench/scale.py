@@ -1,0 +1,136 @@
+"""Millions of customers scored and planned in chunks, from Parquet to Parquet: ``make bench-scale``.
+
+A simulated centre is made and its model is trained once, as a night trains it; a source of any size is that centre
+copied, every copy with its own customer ids and phones, and the places grow with it. The clock runs from the source's
+Parquet files to the finished call list. Each size runs in a process of its own, so that its peak memory is its own.
+Everything is kept under ``var/bench/`` and made once.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+from night import describe_machine
+
+from configs.settings import Settings
+from features.contracts import check_tables
+from models.contact.fitting import fit_night
+from models.contact.model import ContactModel
+from pipelines.runs import find_var
+from pipelines.stages import read_peak_memory_mb
+from pipelines.streamed import PER_CHUNK, plan_in_chunks
+from pipelines.world import build_world
+
+SIZES = (100_000, 1_000_000)
+POOL = 20_000
+RUN_DATE = date(2026, 11, 2)
+BUDGET_SECONDS, BUDGET_GB = 900, 8
+
+
+def main() -> None:
+    """Print a line per size, and how seconds and memory grow."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, nargs="+", default=list(SIZES), help="10000000 takes some 15 minutes")
+    parser.add_argument("--pool", type=int, default=POOL, help="customers of the centre that is copied")
+    parser.add_argument("--per-chunk", type=int, default=PER_CHUNK)
+    parser.add_argument("--only", action="store_true", help="run the one size in this process, told as JSON")
+    asked = parser.parse_args()
+    home = find_var() / "bench" / f"pool-{asked.pool}"
+    if asked.only:
+        print(json.dumps(run(home, asked.customers[0], asked.per_chunk)))
+        return
+    make_pool(home, asked.pool)
+    told = []
+    for n in asked.customers:
+        grow(home, n, asked.pool)
+        print(f"planning {n:,} customers ...", file=sys.stderr, flush=True)
+        again = [sys.executable, __file__, "--only", "--customers", str(n), "--pool", str(asked.pool)]
+        again += ["--per-chunk", str(asked.per_chunk)]
+        told.append(json.loads(subprocess.run(again, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    print(f"{describe_machine()}, load average {os.getloadavg()}")
+    print(tell(pd.DataFrame(told)))
+
+
+def make_pool(home: Path, n: int) -> None:
+    """Simulate the centre and train its model, unless both are there."""
+    if (home / "model.json").exists():
+        return
+    print(f"making a centre of {n:,} customers and its model in {home} ...", file=sys.stderr, flush=True)
+    home.mkdir(parents=True, exist_ok=True)
+    world, settings = build_world(n, 3, np.random.default_rng(7)), Settings()
+    raw = {"customers": world.customers, "call_attempts": world.call_attempts, "capacity": world.capacity}
+    for name, table in raw.items():
+        table.to_parquet(home / f"{name}.parquet")
+    as_of = pd.Timestamp(RUN_DATE, tz=settings.timezone)
+    tables, _ = check_tables(raw, as_of, settings)
+    fitted = fit_night(tables, as_of, settings, np.random.default_rng(7))
+    (home / "model.json").write_text(fitted.model.to_json(), encoding="utf-8")
+
+
+def grow(home: Path, n: int, n_pool: int) -> None:
+    """Write a source of ``n`` customers: the centre copied."""
+    source = home / f"source-{n}"
+    if (source / "capacity.parquet").exists():
+        return
+    source.mkdir(parents=True, exist_ok=True)
+    copies, last = divmod(n, n_pool)
+    database = duckdb.connect(config={"memory_limit": "2GB"})
+    database.execute(
+        f"CREATE TABLE people AS SELECT *, row_number() OVER (ORDER BY customer_id) AS nth, "
+        f"dense_rank() OVER (ORDER BY phone) AS number FROM '{home}/customers.parquet'"
+    )
+    copied = f"JOIN range({copies + 1}) c(k) ON k < {copies} OR nth <= {last}"
+    own = "customer_id || '-' || k AS customer_id"
+    phone = (
+        "CASE WHEN phone IS NULL THEN NULL ELSE '0' || lpad(number::VARCHAR, 6, '0') || lpad(k::VARCHAR, 4, '0') END"
+    )
+    attempts = f"(SELECT a.*, nth FROM '{home}/call_attempts.parquet' a JOIN people USING (customer_id))"
+    queries = {
+        "customers": f"SELECT * EXCLUDE (nth, number, k) REPLACE ({own}, {phone} AS phone) FROM people {copied}",
+        "call_attempts": f"SELECT * EXCLUDE (nth, k) REPLACE ({own}, attempt_id || '-' || k AS attempt_id) "
+        f"FROM {attempts} {copied}",
+        "capacity": f"SELECT * REPLACE (CAST(round(dials * {n / n_pool}) AS BIGINT) AS dials) "
+        f"FROM '{home}/capacity.parquet'",
+    }
+    for name, query in queries.items():
+        database.execute(f"COPY ({query}) TO '{source / name}.parquet' (FORMAT parquet)")
+
+
+def run(home: Path, n: int, per_chunk: int) -> dict[str, float]:
+    """Plan one size, after a chunk's worth of compiling; what it took."""
+    model, settings = ContactModel.from_json((home / "model.json").read_text(encoding="utf-8")), Settings()
+    as_of = pd.Timestamp(RUN_DATE, tz=settings.timezone)
+    began = time.perf_counter()
+    plan = plan_in_chunks(home / f"source-{n}", home / f"plan-{n}", model, as_of, settings, per_chunk)
+    seconds = time.perf_counter() - began
+    facts = {"customers": plan.n_customers, "eligible": plan.n_eligible, "dials": plan.n_dials}
+    facts |= {"places_left": plan.places_left, "gap_percent": 100 * plan.gap, "contacts": plan.expected_contacts}
+    return facts | {"seconds": seconds, "peak_gb": read_peak_memory_mb() / 1024} | plan.seconds
+
+
+def tell(told: pd.DataFrame) -> str:
+    """One column per size; below, how many times the seconds and the memory of the size before."""
+    times = told[["customers", "seconds", "peak_gb"]] / told[["customers", "seconds", "peak_gb"]].shift()
+    lines = [told.T.to_string(header=False, float_format=lambda x: f"{x:,.2f}")]
+    lines += [
+        f"×{row['customers']:.0f} customers: ×{row['seconds']:.1f} seconds, ×{row['peak_gb']:.2f} memory"
+        for row in times.dropna().to_dict("records")
+    ]
+    largest = told.iloc[-1]
+    share = (largest["seconds"] / BUDGET_SECONDS, largest["peak_gb"] / BUDGET_GB)
+    lines.append(
+        f"{share[0]:.0%} of the {BUDGET_SECONDS} s, {share[1]:.0%} of the {BUDGET_GB} GB allowed for 10,000,000"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

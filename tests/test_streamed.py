@@ -1,0 +1,132 @@
+"""A plan in chunks from Parquet to Parquet against the night's own plan of the same centre."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from conftest import FinishedNight
+
+from configs.errors import ContractError, NoCapacityError, SourceError, UsageError
+from configs.settings import Settings
+from models.contact.model import ContactModel
+from models.registry import read_model
+from pipelines.chunks import read_chunk, split_source
+from pipelines.exports.tables import call_list_schema
+from pipelines.morning import read_morning
+from pipelines.order import Order, build_order
+from pipelines.sources import read_source
+from pipelines.streamed import StreamedPlan, plan_in_chunks
+from pipelines.train import open_store
+
+
+@pytest.fixture(scope="module")
+def order(small_night: FinishedNight) -> Order:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAKEDOKI_HOME", str(small_night.var))
+        return build_order(str(small_night.source), None, small_night.run_date, small_night.var)
+
+
+@pytest.fixture(scope="module")
+def model(small_night: FinishedNight, order: Order) -> ContactModel:
+    morning = read_morning(small_night.out)
+    return read_model(open_store(order), morning.model_name, morning.model_version)
+
+
+@pytest.fixture(scope="module")
+def parquet(small_night: FinishedNight, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("parquet")
+    for name, table in read_source(str(small_night.source), Settings()).tables.items():
+        table.to_parquet(folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planned(order: Order, model: ContactModel, parquet: Path, tmp_path_factory) -> tuple[StreamedPlan, Path]:
+    out = tmp_path_factory.mktemp("chunks") / "out"
+    return plan_in_chunks(parquet, out, model, order.as_of, Settings(), per_chunk=800), out
+
+
+def test_the_list_is_worth_what_the_nights_list_is(planned, small_night):
+    plan, out = planned
+    listed, night = pd.read_parquet(out / "call_list.parquet"), pd.read_parquet(small_night.out / "call_list.parquet")
+    contacts = json.loads((small_night.out / "run.json").read_text(encoding="utf-8"))["plan"]["expected_contacts"]
+    assert len(listed) == plan.n_dials == len(night)
+    assert plan.expected_contacts >= 0.98 * contacts  # four chunks of some 400 who may be called: small ones cost
+    assert plan.gap < 0.03
+    assert plan.places_left == 0
+    taken, given = listed["slot_start"].value_counts(), night["slot_start"].value_counts()
+    pd.testing.assert_series_equal(taken.sort_index(), given.sort_index())
+
+
+def test_the_list_has_the_columns_and_the_order_of_a_nights(planned, order):
+    _, out = planned
+    assert pq.read_schema(out / "call_list.parquet").equals(call_list_schema(order.settings.timezone))
+    listed = pd.read_parquet(out / "call_list.parquet")
+    assert listed.equals(listed.sort_values(["slot_start", "rank"], ignore_index=True))
+    assert (listed.groupby("slot_start").cumcount() + 1 == listed["rank"]).all()
+    by_day = listed.assign(day=listed["slot_start"].dt.date)
+    assert not by_day.duplicated(["customer_id", "day"]).any()
+    assert sorted(path.name for path in out.iterdir()) == ["call_list.parquet", "excluded.parquet", "run.json"]
+
+
+def test_nobody_is_lost(planned, small_night):
+    _, out = planned
+    listed, excluded = pd.read_parquet(out / "call_list.parquet"), pd.read_parquet(out / "excluded.parquet")
+    assert not excluded["customer_id"].duplicated().any()
+    assert not set(listed["customer_id"]) & set(excluded["customer_id"])
+    night = {*pd.read_parquet(small_night.out / "call_list.parquet")["customer_id"]}
+    left_out = pd.read_csv(small_night.out / "excluded.csv", dtype="str", encoding="utf-8-sig")
+    assert {*listed["customer_id"], *excluded["customer_id"]} == night | {*left_out["customer_id"]}
+    barred = left_out[~left_out["reason"].isin(["no_capacity", "no_lawful_slot"])]
+    ours = excluded.set_index("customer_id")["reason"]
+    assert (ours[barred["customer_id"]].to_numpy() == barred["reason"].to_numpy()).all()
+
+
+def test_it_is_the_same_plan_every_time(planned, order, model, parquet, tmp_path):
+    plan, out = planned
+    plan_in_chunks(parquet, tmp_path / "again", model, order.as_of, Settings(), per_chunk=800)
+    assert (tmp_path / "again" / "call_list.parquet").read_bytes() == (out / "call_list.parquet").read_bytes()
+    assert plan.n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
+
+
+def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_path):
+    phones = ["090-1234-5678", "+81 90 1234 5678", "０９０１２３４５６７８", None, "", None] * 20
+    customers = pd.DataFrame({"customer_id": [f"C{i}" for i in range(120)], "phone": phones})
+    attempts = pd.DataFrame({"attempt_id": range(240), "customer_id": [f"C{i % 130}" for i in range(240)]})
+    customers.to_parquet(tmp_path / "customers.parquet")
+    attempts.to_parquet(tmp_path / "call_attempts.parquet")
+    sizes = split_source(tmp_path, tmp_path / "spool", 20)
+    chunks = [read_chunk(tmp_path / "spool", number) for number in range(len(sizes))]
+    assert [len(chunk["customers"]) for chunk in chunks] == sizes
+    assert sum(sizes) == 120
+    assert sum(len(chunk["call_attempts"]) for chunk in chunks) == 240
+    with_phone = [number for number, chunk in enumerate(chunks) if chunk["customers"]["phone"].fillna("").ne("").any()]
+    assert len(with_phone) == 1
+    assert max(sizes) < 120
+    for chunk in chunks:
+        strangers = ~chunk["call_attempts"]["customer_id"].isin(chunk["customers"]["customer_id"])
+        assert np.array_equal(
+            strangers.to_numpy(), chunk["call_attempts"]["customer_id"].str[1:].astype(int).ge(120).to_numpy()
+        )
+
+
+def test_what_a_plan_in_chunks_cannot_do_is_said(order, model, parquet, tmp_path):
+    where = (tmp_path / "out", model, order.as_of)
+    explores = Settings.model_validate({"planning": {"explore_share": 0.1}})
+    with pytest.raises(UsageError, match="explores nothing"):
+        plan_in_chunks(parquet, *where, explores)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("customers", "call_attempts"):
+        (bare / f"{name}.parquet").write_bytes((parquet / f"{name}.parquet").read_bytes())
+    with pytest.raises(NoCapacityError, match="needs the table capacity"):
+        plan_in_chunks(bare, *where, Settings())
+    with pytest.raises(SourceError, match="no such file"):
+        split_source(tmp_path, tmp_path / "spool", 10)
+    pd.DataFrame({"name": ["A"]}).to_parquet(bare / "customers.parquet")
+    with pytest.raises(ContractError, match="customer_id"):
+        split_source(bare, tmp_path / "spool", 10)
+    assert not (tmp_path / "out").exists()
