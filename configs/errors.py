@@ -33,6 +33,12 @@ class SourceError(KakedokiError):
     exit_code = 10
 
 
+class ClusterError(KakedokiError):
+    """The Dask cluster cannot be reached, has no workers, or loses them again and again."""
+
+    exit_code = 10
+
+
 class ContractError(KakedokiError):
     """The source was read, but a table breaks its contract as a whole: column missing, table empty, log stale."""
 

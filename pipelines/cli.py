@@ -17,9 +17,9 @@ from pipelines.runs import find_var, hold_lock
 from pipelines.servers import set_environment
 
 EXIT_CODES = """\
-**Exit codes.** 0 done · 2 wrong option or settings · 10 source unreachable · 11 a table breaks its contract ·
-12 too many bad rows (they are in OUT.failed) · 13 no champion and no model can be fitted · 14 no place to dial in the
-horizon · 15 another run holds the lock · 20 unexpected (see var/logs). One line on stderr says what to do.
+**Exit codes.** 0 done · 2 wrong option or settings · 10 source or cluster unreachable · 11 a table breaks its
+contract · 12 too many bad rows (they are in OUT.failed) · 13 no champion and no model can be fitted · 14 no place to
+dial in the horizon · 15 another run holds the lock · 20 unexpected (see var/logs). One line on stderr says what to do.
 """
 
 app = typer.Typer(
@@ -73,6 +73,14 @@ Config = Annotated[
     list[Path] | None,
     typer.Option(help="Settings file, e.g. configs/sources/vicidial_log.yaml; may be given again.", show_default=False),
 ]
+Engine = Annotated[
+    Literal["local", "dask"],
+    typer.Option(help="local: this process. dask: workers of dask.distributed score, price and grow the trees."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Of a Dask scheduler.", show_default="one worker per core of this machine"),
+]
 Decided = Annotated[
     Path | None,
     typer.Option("--decisions", help="CSV of customer_id, slot_start, decision: pin or block.", show_default=False),
@@ -100,6 +108,8 @@ def nightly(
     staffing: Staffing = "fixed",
     config: Config = None,
     decisions: Decided = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
 ) -> None:
     """Run the whole night: read, check, fit, plan, staff, measure gains, write.
 
@@ -112,7 +122,8 @@ def nightly(
 
         when = _date_of(run_date, config)
         decided = None if decisions is None else str(decisions)
-        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config), decided), out)
+        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler)
+        tell_night(run_flow(flow, *asked), out)
 
 
 @app.command()
@@ -124,6 +135,8 @@ def plan(
     staffing: Staffing = "fixed",
     config: Config = None,
     decisions: Decided = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
 ) -> None:
     """Plan with the champion of earlier nights, without fitting a model.
 
@@ -136,7 +149,8 @@ def plan(
 
         when = _date_of(run_date, config)
         decided = None if decisions is None else str(decisions)
-        tell_night(run_flow(flow, source, str(out), when, horizon_days, staffing, _names(config), decided), out)
+        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler)
+        tell_night(run_flow(flow, *asked), out)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from datetime import date
 
 from prefect import flow
 
+from pipelines.cluster import open_cluster
 from pipelines.intake import check, read
 from pipelines.night import Night
 from pipelines.order import read_order
@@ -23,6 +24,8 @@ def nightly(
     staffing: str = "fixed",
     config: list[str] | None = None,
     decisions: str | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
 ) -> Night:
     """Run the whole night.
 
@@ -32,10 +35,14 @@ def nightly(
         By cause, see DESIGN section 9; nothing half-written is left, and running it again is safe.
     """
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
-    with hold_lock(order.var), record_stages(var=order.var) as stages:
+    with (
+        hold_lock(order.var),
+        open_cluster(engine, scheduler, order.var) as cluster,
+        record_stages(var=order.var) as stages,
+    ):
         intake = check(order, read(order))
-        model = fit(order, intake)
-        planned = place(order, intake, model)
+        model = fit(order, intake, cluster=cluster)
+        planned = place(order, intake, model, cluster)
         seats = staff(order, intake, planned)
         gains = measure(order, intake, planned, model)
         return write(order, intake, model, planned, seats, gains, stages)

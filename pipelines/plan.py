@@ -6,6 +6,7 @@ from prefect import flow
 
 from configs.errors import NoModelError
 from models.registry import read_champion
+from pipelines.cluster import open_cluster
 from pipelines.intake import check, read
 from pipelines.night import Night
 from pipelines.order import Order, read_order
@@ -25,13 +26,19 @@ def plan(
     staffing: str = "fixed",
     config: list[str] | None = None,
     decisions: str | None = None,
+    engine: str = "local",
+    scheduler: str | None = None,
 ) -> Night:
     """Plan with the champion of earlier nights; fit nothing."""
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
-    with hold_lock(order.var), record_stages(var=order.var) as stages:
+    with (
+        hold_lock(order.var),
+        open_cluster(engine, scheduler, order.var) as cluster,
+        record_stages(var=order.var) as stages,
+    ):
         intake = check(order, read(order))
         model = recall(order)
-        planned = place(order, intake, model)
+        planned = place(order, intake, model, cluster)
         seats = staff(order, intake, planned)
         gains = measure(order, intake, planned, model)
         return write(order, intake, model, planned, seats, gains, stages)

@@ -1,5 +1,6 @@
 """The stages that plan: who is dialled when, how many seats each hour should have, and what that gains."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from models.contact.trust import Trust
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.arms import EXPLORE
 from models.planning.believing import believe, believe_chances, find_usual
+from models.planning.contenders import plan_contenders
 from models.planning.control import CONTROL
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
@@ -21,10 +23,12 @@ from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.staffing import build_staffing
 from models.planning.worth import build_demand
+from pipelines.cluster import Cluster
 from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.intake import Intake
 from pipelines.listing import is_firm
 from pipelines.order import Order
+from pipelines.partitions import PartitionedDemand, PartitionedScorer, spread_scorer
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
@@ -51,7 +55,7 @@ class Planned:
         p_keyman × 10,000 of a first dial, by ``eligibility.eligible_rows``; 65535 where no call is lawful.
     """
 
-    scorer: Scorer
+    scorer: Scorer | PartitionedScorer
     eligibility: Eligibility
     plan: CallPlan
     places_given: np.ndarray
@@ -62,19 +66,19 @@ class Planned:
 
 
 @stage("plan", tell=lambda planned: _tell_plan(planned))
-def place(order: Order, intake: Intake, model: NightModel) -> Planned:
-    """Find who may be called, score them, and place their dials."""
+def place(order: Order, intake: Intake, model: NightModel, cluster: Cluster | None = None) -> Planned:
+    """Find who may be called, score them, and place their dials; with a cluster its workers score and price."""
     settings, tables = order.settings, intake.tables
     packs = read_rule_packs(settings.rule_packs)
     eligibility = find_eligible(tables, intake.slots, order.as_of, packs, settings)
     eligibility = apply_blocks(eligibility, intake.decisions.blocks)
-    scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, intake.slots, settings)
+    scorer, weigh = _score(order, intake, model, eligibility, cluster)
     given, effort = intake.capacity["places"].to_numpy(), intake.effort
-    demand = build_demand(scorer, eligibility, intake.slots, given, tables, settings, effort)
+    demand = weigh(given)
     advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings, effort)
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = advice.places if is_reshaped else given
-    made = build_call_plan(
+    made = (build_call_plan if cluster is None else plan_contenders)(
         scorer,
         eligibility,
         intake.slots,
@@ -82,12 +86,14 @@ def place(order: Order, intake: Intake, model: NightModel) -> Planned:
         tables,
         settings,
         packs,
-        None if is_reshaped else demand,
+        weigh(obeyed) if is_reshaped else demand,
         intake.decisions,
         seed_lots(order),
         effort,
     )
     trust = model.model.trust
+    if isinstance(demand, PartitionedDemand):  # the page shows everybody's chances
+        demand = demand.take(np.arange(demand.shape[0]))
     made = believe(made, demand, eligibility, trust)
     told, chances = explain(order, intake, scorer, made), pack_chances(demand.p_first, trust)
     return Planned(scorer, eligibility, made, given, obeyed, advice, told, chances)
@@ -106,6 +112,18 @@ def pack_chances(p_first: npt.NDArray[np.float32], trust: Trust) -> npt.NDArray[
         block = believe_chances(p_first[begin : begin + _BLOCK], usual[begin : begin + _BLOCK], everyone, trust)
         packed[begin : begin + _BLOCK] = np.where(block < 0, NOT_LAWFUL, np.rint(block * PER_UNIT))
     return packed
+
+
+def _score(
+    order: Order, intake: Intake, model: NightModel, eligibility: Eligibility, cluster: Cluster | None
+) -> tuple[Scorer | PartitionedScorer, Callable[[np.ndarray], Any]]:
+    """The scorer, and what says for given places what dials are worth, here or on the workers."""
+    settings, tables, slots = order.settings, intake.tables, intake.slots
+    if cluster is not None:
+        spread = spread_scorer(cluster, model.model, tables, order.as_of, slots, settings)
+        return spread, lambda places: spread.build_demand(eligibility, places, intake.effort)
+    scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, slots, settings)
+    return scorer, lambda places: build_demand(scorer, eligibility, slots, places, tables, settings, intake.effort)
 
 
 def seed_lots(order: Order, minute: int = 0) -> np.random.Generator:
@@ -145,10 +163,13 @@ def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -
     )
 
 
-def explain(order: Order, intake: Intake, scorer: Scorer, made: CallPlan) -> pd.DataFrame:
+def explain(order: Order, intake: Intake, scorer: Scorer | PartitionedScorer, made: CallPlan) -> pd.DataFrame:
     """Say in English and Japanese why each dial of the firm day was chosen, indexed as the plan's dials."""
     firm = made.dials[is_firm(order, intake, made)]
-    told = explain_dials(scorer, firm["customer_row"].to_numpy(), firm["slot_row"].to_numpy())
+    who = firm["customer_row"].to_numpy()
+    if isinstance(scorer, PartitionedScorer):
+        scorer, who = scorer.bring_home(who), np.arange(len(who))
+    told = explain_dials(scorer, who, firm["slot_row"].to_numpy())
     told = told.set_axis(firm.index)
     for arm, words in NOT_THE_PLANS.items():
         told.loc[(firm["arm"] == arm).to_numpy(), ["reason", "reason_ja"]] = words

@@ -29,8 +29,9 @@ from models.planning.arms import PLAN
 from models.planning.capacity import build_capacity
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import scale_places
+from models.planning.given import list_promises
 from models.planning.rules import RulePack, name_packs, read_rule_packs
-from models.planning.schedule import list_dials, list_promises, list_unplanned
+from models.planning.schedule import list_dials, list_unplanned
 from models.planning.sequences import FloatArray, IntArray, build_single_demand, take_customers
 from models.planning.streaming import (
     SAMPLE_OF_STREAM,

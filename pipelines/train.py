@@ -18,6 +18,8 @@ from models.contact.model import ContactModel
 from models.contact.past import Past, fingerprint_log, measure_change, object_to_change, object_to_newest_week
 from models.contact.scorer import build_scorer
 from models.registry import Champion, ModelStore, ModelVersion, log_night, name_model, read_champion
+from pipelines.cluster import Cluster
+from pipelines.forests import grow_on
 from pipelines.intake import Intake, check, read
 from pipelines.order import Order, read_order
 from pipelines.runs import hold_lock
@@ -70,7 +72,7 @@ def train(
 
 
 @stage("fit", tell=lambda chosen: f"{chosen.name} version {chosen.version}{chosen.note and ': '}{chosen.note}")
-def fit(order: Order, intake: Intake, accept_changed_past: bool = False) -> NightModel:
+def fit(order: Order, intake: Intake, accept_changed_past: bool = False, cluster: Cluster | None = None) -> NightModel:
     """Fit tonight's model and register it; the champion plans, tonight's own if it passed the gate.
 
     A registry that cannot be reached does not stop the night: tonight's model plans, and a note says so.
@@ -79,6 +81,8 @@ def fit(order: Order, intake: Intake, accept_changed_past: bool = False) -> Nigh
     ----------
     accept_changed_past
         Do not ask whether the log still says what it said; for a change that is meant, such as a new code map.
+    cluster
+        Its workers grow the trees.
 
     Raises
     ------
@@ -89,9 +93,9 @@ def fit(order: Order, intake: Intake, accept_changed_past: bool = False) -> Nigh
     try:
         champion = find_champion(store, name, intake)
     except OSError as error:
-        return _go_unregistered(name, _fit(order, intake, None), error)
+        return _go_unregistered(name, _fit(order, intake, None, cluster), error)
     try:
-        fitted = _fit(order, intake, champion)
+        fitted = _fit(order, intake, champion, cluster)
     except NoModelError as error:
         return _fall_back(champion, error)
     tables, facts = intake.tables, _tell_facts(order, intake)
@@ -186,9 +190,10 @@ def draw_heat_map(order: Order, intake: Intake, model: ContactModel) -> pd.DataF
     return mean.pivot_table(index="weekday", columns="hour", values="p")
 
 
-def _fit(order: Order, intake: Intake, champion: Champion | None) -> FittedNight:
+def _fit(order: Order, intake: Intake, champion: Champion | None, cluster: Cluster | None) -> FittedNight:
     rng, twin = np.random.default_rng(order.settings.seed), None if champion is None else champion.held_out
-    return fit_night(intake.tables, order.as_of, order.settings, rng, read_tuned_params(order), champion=twin)
+    grow, params = None if cluster is None else grow_on(cluster), read_tuned_params(order)
+    return fit_night(intake.tables, order.as_of, order.settings, rng, params, champion=twin, grow=grow)
 
 
 def _fall_back(champion: Champion | None, error: NoModelError) -> NightModel:

@@ -1,6 +1,7 @@
 """Small, strongly regularised LightGBM trees that correct the hierarchy where it is too simple."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
@@ -12,29 +13,36 @@ from models.contact.hierarchy import Hierarchy
 from models.contact.model import BASE, ContactModel
 
 Callback = Callable[[lgb.callback.CallbackEnv], None]
-_PATIENCE = 30
+LabelledRows: TypeAlias = tuple[pd.DataFrame, np.ndarray]
+"""Rows of :func:`models.contact.model.build_rows` and whether each was a contact."""
+Grow = Callable[[dict[str, Any], int, LabelledRows, LabelledRows, Iterable[Callback]], lgb.Booster]
+"""Grows at most so many trees on the first rows; ``best_iteration`` is where the second gain no more."""
+PATIENCE = 30
 
 
 def fit_boosting(
     hierarchy: Hierarchy,
     attributes: tuple[str, ...],
-    learn: tuple[pd.DataFrame, np.ndarray],
-    calibrate: tuple[pd.DataFrame, np.ndarray],
+    learn: LabelledRows,
+    calibrate: LabelledRows,
     settings: ModelSettings,
     seed: int,
     params: Mapping[str, float | int] | None = None,
     callbacks: Iterable[Callback] = (),
+    grow: Grow | None = None,
 ) -> ContactModel:
     """Boost from the hierarchy's logit, stop when kept-apart customers gain no more, calibrate on them.
 
     Parameters
     ----------
     learn, calibrate
-        Rows of :func:`models.contact.model.build_rows` and whether each was a contact.
+        To learn from, and of the customers kept apart.
     params
         LightGBM parameters that override the settings (what tuning found).
     callbacks
         Called by LightGBM after every tree with the loss on the customers kept apart; what they raise ends the fit.
+    grow
+        Grows the trees, by default :func:`grow_trees`.
 
     Returns
     -------
@@ -43,10 +51,7 @@ def fit_boosting(
     options = lightgbm_params(settings, seed) | dict(params or {})
     n_trees = int(options.pop("n_trees", settings.n_trees))
     names = [name for name in learn[0].columns if name != BASE]
-    train_set = _dataset(*learn, names)
-    stop_set = _dataset(*calibrate, names, reference=train_set)
-    stop = lgb.early_stopping(_PATIENCE, verbose=False)
-    booster = lgb.train(options, train_set, n_trees, valid_sets=[stop_set], callbacks=[*callbacks, stop])
+    booster = (grow or grow_trees)(options, n_trees, learn, calibrate, callbacks)
     base, features = calibrate[0][BASE].to_numpy("float64"), calibrate[0][names].to_numpy()
 
     def correct(n_kept: int) -> np.ndarray:
@@ -57,6 +62,17 @@ def fit_boosting(
         n_kept = 1  # the smallest forest that LightGBM can keep, a twentieth of a step
     trees = booster.model_to_string(num_iteration=n_kept)
     return ContactModel(hierarchy, trees, fit_calibration(correct(n_kept), calibrate[1]), attributes)
+
+
+def grow_trees(
+    options: dict[str, Any], n_trees: int, learn: LabelledRows, calibrate: LabelledRows, callbacks: Iterable[Callback]
+) -> lgb.Booster:
+    """Grow the trees in this process."""
+    names = [name for name in learn[0].columns if name != BASE]
+    train_set = _dataset(*learn, names)
+    stop_set = _dataset(*calibrate, names, reference=train_set)
+    stop = lgb.early_stopping(PATIENCE, verbose=False)
+    return lgb.train(options, train_set, n_trees, valid_sets=[stop_set], callbacks=[*callbacks, stop])
 
 
 def _is_better(logit: np.ndarray, simpler: np.ndarray, is_contact: np.ndarray) -> bool:

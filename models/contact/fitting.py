@@ -14,7 +14,7 @@ from configs.settings import Settings
 from features.contracts import Tables
 from features.slots import build_slots
 from features.table import DialLog, build_dial_log, cut_nights
-from models.contact.boosting import fit_boosting
+from models.contact.boosting import Grow, fit_boosting
 from models.contact.calibration import build_reliability
 from models.contact.drift import Drift, measure_drift
 from models.contact.folds import Folds, split_folds, split_production
@@ -78,6 +78,7 @@ def fit_night(
     params: Mapping[str, float | int] | None = None,
     progress: Callable[[float], None] = lambda _: None,
     champion: ContactModel | None = None,
+    grow: Grow | None = None,
 ) -> FittedNight:
     """Judge the contact model and its rivals on held-out dials, then fit the contact model on everything recent.
 
@@ -95,6 +96,8 @@ def fit_night(
         Called with the finished share, 0 to 1.
     champion
         The champion's own ``held_out`` twin, judged on the same dials.
+    grow
+        Grows the trees, by default in this process.
 
     Raises
     ------
@@ -109,7 +112,7 @@ def fit_night(
         folds, production = split_folds(log, day, settings), split_production(log, day, settings)
         refuse_thin_folds(log, folds, production)
         hierarchy, lately_days = fit_with_best_memory(log, folds.learn, folds.forward, settings)
-        held_out = fit_trees(hierarchy, log, folds.learn, folds.calibrate, settings, rng, params)
+        held_out = fit_trees(hierarchy, log, folds.learn, folds.calibrate, settings, rng, params, grow)
         judged = judge_rivals(log, folds, held_out, settings, rng)
         leads = compare_on_forward(judged, log, folds.forward, held_out, champion, settings)
         trust = measure_trust(held_out, log, folds.forward, settings, rng)
@@ -120,7 +123,7 @@ def fit_night(
     progress(0.5)
     with _timed(seconds, "model"):
         hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, lately_days)
-        model = fit_trees(hierarchy, log, *production, settings, rng, params)
+        model = fit_trees(hierarchy, log, *production, settings, rng, params, grow)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     found = off_policy.metrics | (drift.metrics if drift else {}) | _tell_trust(trust)
@@ -156,11 +159,13 @@ def fit_trees(
     settings: Settings,
     rng: np.random.Generator,
     params: Mapping[str, float | int] | None = None,
+    grow: Grow | None = None,
 ) -> ContactModel:
     """Fit trees and calibration upon a hierarchy; ``learn`` and ``calibrate`` are (n_dials,) bool over the log."""
     rows = [build_training_rows(log, np.flatnonzero(mask), hierarchy, settings, rng) for mask in (learn, calibrate)]
     known, kept_apart = ((r.features, r.is_contact) for r in rows)
-    return fit_boosting(hierarchy, settings.attributes, known, kept_apart, settings.model, settings.seed, params)
+    chosen = (settings.model, settings.seed, params)
+    return fit_boosting(hierarchy, settings.attributes, known, kept_apart, *chosen, grow=grow)
 
 
 def measure_trust(

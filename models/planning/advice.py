@@ -8,7 +8,8 @@ import pandas as pd
 
 from configs.settings import Settings
 from models.planning.handling import Effort, count_in_dials
-from models.planning.sequences import Demand, IntArray
+from models.planning.prices import Market
+from models.planning.sequences import IntArray
 from models.planning.shifts import Roster, plan_shifts
 from models.planning.staffing import Worth, bound_seats, judge_places, recommend_for_demand, take_sample
 
@@ -53,7 +54,7 @@ class StaffingAdvice:
 
 
 def advise_staffing(
-    demand: Demand,
+    demand: Market,
     capacity: npt.NDArray[np.integer],
     slot_starts: pd.DatetimeIndex,
     settings: Settings,

@@ -2,21 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from models.planning.sequences import (
-    Demand,
-    FloatArray,
-    IntArray,
-    build_single_demand,
-    sum_best_values,
-    sum_soft_values,
-    take_customers,
-    threads_for,
-)
+from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
 
 SMOOTHING = (0.1, 0.03, 0.01)  # tau as a share of the mean best value, lowered step by step
 FINER = (0.003, 0.001)  # where customers are few, or a plan's gap asks for it
@@ -25,6 +17,38 @@ SAMPLE = 8_000  # customers on whom the first, coarse steps are taken
 ROUNDS = 60  # most L-BFGS-B iterations per step
 
 Places = IntArray | FloatArray  # of each slot
+
+
+class Market(Protocol):
+    """All who may be dialled, as prices see them: a ``Demand``, or one whose customers are spread over machines.
+
+    The methods are those of ``Demand``.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Customers and slots."""
+        ...
+
+    def mean_best(self) -> float:
+        """Mean over customers of what their best first dial is worth."""
+        ...
+
+    def mean_load(self) -> float:
+        """Mean over customers of the places that a first dial takes where it takes most; at least 1."""
+        ...
+
+    def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
+        """Smoothed best values, summed, and the places expected to be taken per slot."""
+        ...
+
+    def sum_best(self, prices: FloatArray) -> float:
+        """Best values, summed."""
+        ...
+
+    def take(self, rows: IntArray) -> Demand:
+        """Give the demand of some customers."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,27 +102,27 @@ def solve_prices(
 
 
 def price_demand(
-    demand: Demand, capacity: Places, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
+    demand: Market, capacity: Places, start: FloatArray | None = None, steps: tuple[float, ...] | None = None
 ) -> SlotPrices:
     """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
 
     ``steps`` are the smoothings to take on everyone, lowered in this order; by default as many as pay.
     """
     scale = mean_best(demand)
-    n_slots = demand.p_first.shape[1]
+    n, n_slots = demand.shape
     if scale <= 0.0:
         return SlotPrices(np.zeros(n_slots), 0.0, 0)
     prices = np.zeros(n_slots) if start is None else np.maximum(np.asarray(start, dtype=float), 0.0)
     n_iterations = 0
     for part, part_steps in [(demand, steps)] if steps else _plan_steps(demand):
-        share = len(part.p_first) / len(demand.p_first)
+        places = capacity.astype(np.float64) * (part.shape[0] / n)
         for step in part_steps:
-            prices, n = _descend(part, capacity.astype(np.float64) * share, prices, step * scale)
-            n_iterations += n
+            prices, n_more = _descend(part, places, prices, step * scale)
+            n_iterations += n_more
     return SlotPrices(prices, bound_value(demand, capacity, prices), n_iterations)
 
 
-def refine_prices(demand: Demand, capacity: Places, priced: SlotPrices) -> SlotPrices:
+def refine_prices(demand: Market, capacity: Places, priced: SlotPrices) -> SlotPrices:
     """Go on with less smoothing, for a plan whose gap is not good enough yet; the better bound is kept."""
     prices, n = priced.prices, 0
     for step in FINER if mean_best(demand) > 0 else ():
@@ -108,41 +132,28 @@ def refine_prices(demand: Demand, capacity: Places, priced: SlotPrices) -> SlotP
     return SlotPrices(prices, min(bound, priced.upper_bound), priced.n_iterations + n)
 
 
-def mean_load(demand: Demand) -> float:
-    """Mean over customers of the places that a first dial takes where it takes most: the unit of prices; at least 1."""
-    if len(demand.extra) == 0 or demand.p_first.size == 0:
-        return 1.0
-    return max(1.0, float((demand.base + demand.extra * np.maximum(demand.p_first.max(axis=1), 0)).mean()))
-
-
-def mean_best(demand: Demand) -> float:
+def mean_best(demand: Market) -> float:
     """Mean over customers of what their best first dial is worth; 0 without customers or slots."""
-    if demand.p_first.size == 0:
-        return 0.0
-    return float((demand.weight[:, 0] * np.maximum(demand.p_first.max(axis=1), 0)).mean())
+    return demand.mean_best()
 
 
-def _plan_steps(demand: Demand) -> list[tuple[Demand, tuple[float, ...]]]:
+def _plan_steps(demand: Market) -> list[tuple[Market, tuple[float, ...]]]:
     """Few customers: every step on everyone, the finest where they cost nothing. Many: all but the last on a sample."""
-    n = len(demand.p_first)
+    n = demand.shape[0]
     if n < 2 * SAMPLE:
         return [(demand, SMOOTHING + FINER if n <= FEW else SMOOTHING)]
-    every = np.arange(0, n, n // SAMPLE)
-    return [(take_customers(demand, every), SMOOTHING), (demand, SMOOTHING[-1:])]
+    return [(demand.take(np.arange(0, n, n // SAMPLE)), SMOOTHING), (demand, SMOOTHING[-1:])]
 
 
-def _descend(demand: Demand, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
-    unit = tau / mean_load(demand)  # prices are measured by what smoothing blurs
+def _descend(demand: Market, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:
+    unit = tau / demand.mean_load()  # prices are measured by what smoothing blurs
     scale = max(float(capacity.sum()), 1.0) * max(unit, 1e-12)
 
     def dual(at: FloatArray) -> tuple[float, FloatArray]:
-        value, use = sum_soft_values(
-            demand.p_first, demand.weight, demand.most_dials, demand.day_start, at, tau, demand.base, demand.extra
-        )
+        value, use = demand.sum_soft(at, tau)
         return (float(capacity @ at) + value) / scale, (capacity - use) / scale * unit
 
-    with threads_for(demand):
-        return _minimise(lambda at: dual(at * unit), prices / unit, unit)
+    return _minimise(lambda at: dual(at * unit), prices / unit, unit)
 
 
 def _minimise(
@@ -155,7 +166,7 @@ def _minimise(
     return np.maximum(found.x, 0.0) * unit, int(found.nit)
 
 
-def bound_value(demand: Demand, capacity: Places, prices: FloatArray) -> float:
+def bound_value(demand: Market, capacity: Places, prices: FloatArray) -> float:
     """Unsmoothed dual at any prices >= 0: an upper bound on the value of every plan.
 
     Examples
@@ -164,8 +175,4 @@ def bound_value(demand: Demand, capacity: Places, prices: FloatArray) -> float:
     >>> bound_value(demand, np.array([2]), np.array([0.5]))
     1.0
     """
-    with threads_for(demand):
-        best = sum_best_values(
-            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, demand.base, demand.extra
-        )
-    return float(capacity @ prices) + float(best)
+    return float(capacity @ prices) + demand.sum_best(prices)

@@ -9,21 +9,14 @@ import pandas as pd
 
 from configs.settings import Settings
 from features.contracts import Tables
-from models.planning.arms import PLAN, Given, Ground, add_arms, draw_arms, replay
+from models.planning.arms import PLAN, Ground, add_arms, draw_arms, replay
 from models.planning.control import mark_control, set_control_apart
-from models.planning.decisions import Decisions, list_pins, tell_unkept
+from models.planning.decisions import Decisions, tell_unkept
 from models.planning.eligibility import Eligibility
+from models.planning.given import find_owed, lay_given, list_given
 from models.planning.handling import Effort
-from models.planning.placing import (
-    Board,
-    demand_after,
-    fill_places,
-    place_by_prices,
-    place_fixed,
-    place_owed,
-    sum_worth,
-)
-from models.planning.prices import SlotPrices, price_demand, refine_prices
+from models.planning.placing import Board, demand_after, fill_places, place_by_prices, sum_worth
+from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
 from models.planning.rules import RulePack, name_packs
 from models.planning.sequences import Demand, FloatArray, IntArray
 from models.planning.worth import CHUNK, Scorer, SeriesScorer, build_demand, rate_of_stops
@@ -79,6 +72,7 @@ def build_call_plan(
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
     effort: Effort | None = None,
+    prices: FloatArray | None = None,
 ) -> CallPlan:
     """Plan the horizon: pins, promised call-backs, then series of dials by slot prices, then every place still empty.
 
@@ -103,6 +97,8 @@ def build_call_plan(
         Draws the lots of ``planning.explore_share`` and the control arm's dials; without it there are neither.
     effort
         Places that a dial takes; by default one. Not used with ``demand``, which knows.
+    prices : array of shape (n_slots,), optional
+        Slot prices found elsewhere, used as they are; by default these customers' own.
 
     Returns
     -------
@@ -114,9 +110,9 @@ def build_call_plan(
     if demand is None:
         demand = build_demand(scorer, eligibility, slots, places, tables, settings, effort)
     pins = (decisions or Decisions()).pins
-    given = _list_given(pins, demand, eligibility, slots, tables, settings)
+    given = list_given(pins, demand, eligibility, slots, tables, settings)
     ground, control = set_control_apart(Ground(demand, places, eligibility, given), slots, tables, settings, rng)
-    board, priced = _place_all(ground, settings)
+    board, priced = _place_all(ground, settings, prices)
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
         board = replay(ground, planned, priced.prices, lots)
@@ -139,59 +135,22 @@ def build_call_plan(
     )
 
 
-def _list_given(
-    pins: pd.DataFrame,
-    demand: Demand,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
-    tables: Tables,
-    settings: Settings,
-) -> Given:
-    """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
-    pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
-    customers, promised = list_promises(eligibility, slots, tables, settings)
-    had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
-    is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
-    first, last = is_kept & ~is_own, is_kept & is_own
-    return Given(
-        rows=np.concatenate([pinned[first], customers, pinned[last]]),
-        slots=np.concatenate([pinned_slots[first], promised, pinned_slots[last]]),
-        owed=np.maximum(settings.planning.min_attempts - had, 0),
-    )
-
-
-def _place_all(ground: Ground, settings: Settings) -> tuple[Board, SlotPrices]:
-    demand, lawful = ground.demand, ground.eligibility.lawful
-    owed = place_owed(ground.lay_board(), demand, lawful, ground.given.owed)
+def _place_all(ground: Ground, settings: Settings, prices: FloatArray | None = None) -> tuple[Board, SlotPrices]:
+    demand, lawful, owed = ground.demand, ground.eligibility.lawful, find_owed(ground)
     priced: SlotPrices | None = None
     while True:  # twice at most: a second time with finer prices
-        board = ground.lay_board()
-        place_fixed(board, owed[:, 0], owed[:, 1], np.zeros(len(owed), dtype=np.bool_))
+        board = lay_given(ground, owed)
         kept, rest, room = sum_worth(board, demand), demand_after(board, demand), board.room.copy()
-        is_first = priced is None
-        priced = price_demand(rest, room) if priced is None else refine_prices(rest, room, priced)
+        is_first = priced is None and prices is None
+        if prices is not None:
+            priced = SlotPrices(prices, bound_value(rest, room, prices), 0)
+        else:
+            priced = price_demand(rest, room) if priced is None else refine_prices(rest, room, priced)
         place_by_prices(board, rest, priced.prices)
         fill_places(board, demand, lawful, priced.prices)
         stated = replace(priced, upper_bound=kept + priced.upper_bound)
         if not is_first or _gap(sum_worth(board, demand), stated.upper_bound) <= settings.planning.max_gap:
             return board, stated
-
-
-def list_promises(
-    eligibility: Eligibility, slots: pd.DataFrame, tables: Tables, settings: Settings
-) -> tuple[IntArray, IntArray]:
-    """Promised call-backs that a lawful slot of the horizon holds: (eligible_row, slot_row), by time, then customer."""
-    times = pd.DatetimeIndex(tables.customers["callback_at"].iloc[eligibility.eligible_rows]).as_unit("us")
-    starts = pd.DatetimeIndex(slots["slot_start"]).as_unit("us").asi8
-    slot = np.searchsorted(starts, times.asi8, side="right") - 1
-    length = settings.slot_minutes * 60_000_000
-    is_inside = np.asarray(times.notna()) & (slot >= 0)
-    is_inside[is_inside] = times.asi8[is_inside] < starts[slot[is_inside]] + length
-    rows = np.flatnonzero(is_inside)
-    rows = rows[eligibility.lawful[rows, slot[rows]]]
-    rows = rows[np.lexsort((rows, times.asi8[rows]))]
-    return rows.astype(np.int64), slot[rows].astype(np.int64)
 
 
 def _gap(objective: float, upper_bound: float) -> float:

@@ -73,6 +73,44 @@ class Demand:
             return np.ones(np.broadcast_shapes(rows.shape, slots.shape))
         return self.base[rows] + self.extra[rows] * np.maximum(self.p_first[rows, slots], 0)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Customers and slots."""
+        return self.p_first.shape[0], self.p_first.shape[1]
+
+    def mean_best(self) -> float:
+        """Mean over customers of what their best first dial is worth; 0 without customers or slots."""
+        if self.p_first.size == 0:
+            return 0.0
+        return float((self.weight[:, 0] * np.maximum(self.p_first.max(axis=1), 0)).mean())
+
+    def mean_load(self) -> float:
+        """Mean over customers of the places that a first dial takes where it takes most: the unit of prices; from 1."""
+        if len(self.extra) == 0 or self.p_first.size == 0:
+            return 1.0
+        return max(1.0, float((self.base + self.extra * np.maximum(self.p_first.max(axis=1), 0)).mean()))
+
+    def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
+        """Sum over customers of their best value smoothed by ``tau``, and the places expected to be taken per slot."""
+        with threads_for(self):
+            value, use = sum_soft_values(
+                self.p_first, self.weight, self.most_dials, self.day_start, prices, tau, self.base, self.extra
+            )
+        return float(value), use
+
+    def sum_best(self, prices: FloatArray) -> float:
+        """Sum over customers of what their best sequence is worth at the prices."""
+        with threads_for(self):
+            return float(
+                sum_best_values(
+                    self.p_first, self.weight, self.most_dials, self.day_start, prices, self.base, self.extra
+                )
+            )
+
+    def take(self, rows: IntArray) -> "Demand":
+        """Give the demand of some customers, in the order asked."""
+        return take_customers(self, rows)
+
 
 def take_customers(demand: Demand, rows: npt.NDArray[np.integer]) -> Demand:
     """The demand of some customers.

@@ -16,7 +16,7 @@ import pandas as pd
 from configs.settings import Settings
 from models.planning.duties import Duty, lay_duties
 from models.planning.handling import Effort, count_in_dials
-from models.planning.prices import bound_value, mean_best, price_demand
+from models.planning.prices import Market, bound_value, mean_best, price_demand
 from models.planning.roster import Away, Cut, RosterProgram, Solution, Terms
 from models.planning.sequences import Demand, FloatArray, IntArray
 from models.planning.staffing import (
@@ -77,7 +77,7 @@ class Roster:
 
 
 def plan_shifts(
-    demand: Demand,
+    demand: Market,
     capacity: npt.NDArray[np.integer],
     slot_starts: pd.DatetimeIndex,
     settings: Settings,

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from configs.settings import Settings
 from models.planning.handling import Effort, count_in_dials
 from models.planning.placing import fill_places, lay_free_board, place_by_prices, sum_worth
-from models.planning.prices import FINER, ROUNDS, SMOOTHING, mean_best, mean_load, price_demand
+from models.planning.prices import FINER, ROUNDS, SMOOTHING, Market, mean_best, price_demand
 from models.planning.schedule import CallPlan
 from models.planning.sequences import (
     Demand,
@@ -20,7 +20,6 @@ from models.planning.sequences import (
     IntArray,
     build_single_demand,
     sum_soft_values,
-    take_customers,
     threads_for,
 )
 
@@ -134,7 +133,7 @@ def find_frozen(n_slots: int, settings: Settings, slot_starts: pd.DatetimeIndex 
 
 
 def recommend_for_demand(
-    demand: Demand,
+    demand: Market,
     capacity: npt.NDArray[np.integer],
     settings: Settings,
     bounds: SeatBounds | None = None,
@@ -183,10 +182,11 @@ def recommend_for_demand(
     return (moved, worth) if worth.value >= (1 + LEAST_GAIN) * known.value else (start, known)
 
 
-def take_sample(demand: Demand) -> tuple[Demand, float]:
+def take_sample(demand: Market) -> tuple[Demand, float]:
     """An even sample of the customers, and which share of them it is (1 where they are few)."""
-    every = np.arange(0, len(demand.p_first), max(1, len(demand.p_first) // SAMPLE))
-    return take_customers(demand, every), len(every) / max(len(demand.p_first), 1)
+    n = demand.shape[0]
+    every = np.arange(0, n, max(1, n // SAMPLE))
+    return demand.take(every), len(every) / max(n, 1)
 
 
 def _cut_to_total(least: IntArray, given: IntArray, total: int) -> IntArray:
@@ -205,7 +205,7 @@ def solve_seats(demand: Demand, least: npt.NDArray[Any], most: npt.NDArray[Any],
     at = np.zeros(len(most) + 1)
     for step in steps_for(demand):
         tau = step * mean_best(demand)
-        unit = tau / mean_load(demand)
+        unit = tau / demand.mean_load()
         found = minimize(
             _joint_dual,
             at / unit,
