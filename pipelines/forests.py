@@ -27,7 +27,7 @@ def grow_on(cluster: Cluster) -> Grow:
         names = [name for name in learn[0].columns if name != BASE]
         features, is_contact, base = _spread(cluster, learn, names)
         known = {name: value for name, value in options.items() if name != "num_threads"}  # the worker's own number
-        steady = _SteadyClient(cluster.client)
+        steady: Any = _SteadyClient(cluster.client)
         together = lgb.DaskLGBMClassifier(client=steady, n_estimators=n_trees, tree_learner="data", **known)
         together.fit(features, is_contact, init_score=base, feature_name=names)
         booster = _forget_addresses(together.booster_)
@@ -80,8 +80,10 @@ def _spread(cluster: Cluster, learn: LabelledRows, names: list[str]) -> tuple[An
     They are on the workers before arrays are made of them, else LightGBM cannot tell which belong together (its issue
     6920).
     """
-    import dask.array as da
-    from dask import delayed
+    import dask.array
+    from dask.delayed import delayed
+
+    da: Any = dask.array  # without annotations
 
     rows, is_contact = learn
     k, columns = cluster.n_workers, (rows[names].to_numpy("float32"), is_contact.astype("float32"), rows[BASE])

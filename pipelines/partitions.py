@@ -157,11 +157,11 @@ class PartitionedDemand:
 
     def mean_best(self) -> float:
         """Mean over customers of what their best first dial is worth."""
-        return sum(self._ask(_sum_best_first)) / max(len(self.eligible_rows), 1)
+        return float(sum(self._ask(_sum_best_first))) / max(len(self.eligible_rows), 1)
 
     def mean_load(self) -> float:
         """Mean over customers of the places that a first dial takes where it takes most; at least 1."""
-        return max(1.0, sum(self._ask(_sum_first_loads)) / max(len(self.eligible_rows), 1))
+        return max(1.0, float(sum(self._ask(_sum_first_loads))) / max(len(self.eligible_rows), 1))
 
     def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
         """Smoothed best values, summed, and the places expected to be taken per slot."""

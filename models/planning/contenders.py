@@ -181,6 +181,6 @@ def _is_place_missed(made: CallPlan, asked: _Ordered, rows: IntArray) -> bool:
     slot_row, places = made.dials["slot_row"].to_numpy(dtype=np.int64), made.dials["places"].to_numpy(dtype=float)
     room = asked.places - np.bincount(slot_row, places, len(asked.places))
     least = 1.0 if asked.effort is None else float(asked.effort.count_places([0.0, 1.0]).min())
-    could_take = (asked.eligibility.lawful & (room >= least)).any(axis=1)
+    could_take = np.asarray((asked.eligibility.lawful & (room >= least)).any(axis=1))
     could_take[rows] = False
     return bool(could_take.any())
