@@ -445,6 +445,6 @@ def test_the_pointer_names_the_newest_run_and_never_an_incomplete_one(night: Nig
     with pytest.raises(FileNotFoundError):
         point_latest(runs, tmp_path / "half")
     assert read_latest(runs) == out
-    assert [file.name for file in runs.iterdir()] == ["latest.json"]
+    assert sorted(file.name for file in runs.iterdir()) == ["history.jsonl", "latest.json"]
     (out / "run.json").unlink()
     assert read_latest(runs) is None
