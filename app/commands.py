@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from configs.settings import Role
-from pipelines.cli import Config
 from pipelines.cli import app as kakedoki
 from pipelines.cli import main as run
 from pipelines.failures import end_with_exit_code
+from pipelines.options import Config
 from pipelines.runs import find_var
 
 __all__ = ["kakedoki", "main", "user"]

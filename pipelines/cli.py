@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from pipelines.failures import end_with_exit_code
+from pipelines.options import Config, Decided, Engine, Horizon, Out, RunDate, Scheduler, Source, Staffing
 from pipelines.runs import find_var, hold_lock
 from pipelines.servers import set_environment
 
@@ -46,45 +47,6 @@ excluded.csv (who is not called, and why), staffing.csv, report.html (open it fi
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Source = Annotated[
-    str,
-    typer.Option(
-        help="Folder of CSV or Parquet tables, or sqlite:///FILE, duckdb:///FILE, postgresql://...",
-        show_default=False,
-    ),
-]
-Out = Annotated[Path, typer.Option(help="Folder for the results; replaced whole.", show_default=False)]
-RunDate = Annotated[
-    datetime | None,
-    typer.Option(
-        formats=["%Y-%m-%d"],
-        metavar="YYYY-MM-DD",
-        help="First day of the plan; only calls before it count as known.",
-        show_default="today in the centre",
-    ),
-]
-Horizon = Annotated[int | None, typer.Option(min=1, max=31, help="Days to plan.", show_default="7, or the settings'")]
-Staffing = Annotated[
-    Literal["fixed", "reshape"],
-    typer.Option(help="fixed: the list obeys the places given. reshape: it obeys the places recommended."),
-]
-Config = Annotated[
-    list[Path] | None,
-    typer.Option(help="Settings file, e.g. configs/sources/vicidial_log.yaml; may be given again.", show_default=False),
-]
-Engine = Annotated[
-    Literal["local", "dask"],
-    typer.Option(help="local: this process. dask: workers of dask.distributed score, price and grow the trees."),
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(metavar="ADDRESS", help="Of a Dask scheduler.", show_default="one worker per core of this machine"),
-]
-Decided = Annotated[
-    Path | None,
-    typer.Option("--decisions", help="CSV of customer_id, slot_start, decision: pin or block.", show_default=False),
-]
 
 
 def main() -> None:
