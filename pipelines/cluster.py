@@ -13,6 +13,7 @@ from configs.errors import ClusterError, UsageError
 
 ENGINES = ("local", "dask")
 LONGEST_WAIT = 20.0  # seconds until a scheduler has to answer and to have a worker
+ANY_PORT = "127.0.0.1:0"
 LARGE_TASK = "1GiB"  # a partition travels inside its task, so that Dask can make it again when a worker is lost
 
 
@@ -105,7 +106,10 @@ def open_cluster(engine: str, scheduler: str | None, folder: Path) -> Iterator[C
         folder.mkdir(parents=True, exist_ok=True)
         with (
             distributed.LocalCluster(
-                n_workers=os.cpu_count(), threads_per_worker=1, dashboard_address=None, local_directory=str(folder)
+                n_workers=os.cpu_count(),
+                threads_per_worker=1,
+                dashboard_address=ANY_PORT,  # its own, 8787, may be another cluster's
+                local_directory=str(folder),
             ) as workers,
             distributed.Client(workers) as client,
         ):
