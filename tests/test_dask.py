@@ -145,11 +145,12 @@ def test_trees_grown_together_predict_like_those_of_one_machine(centre: Centre, 
     folds = split_production(centre.log, np.datetime64(str(SMALL_RUN_DATE)), order.settings)
     shown = [build_training_rows(centre.log, np.flatnonzero(f), centre.hierarchy, order.settings, rng) for f in folds]
     learn, kept_apart = ((rows.features, rows.is_contact) for rows in shown)
-    asked = (lightgbm_params(order.settings.model, 7), 25, learn, kept_apart, ())
+    fine = order.settings.model.model_copy(update={"min_rows_in_leaf": 50})  # so few rows give no leaf of 500
+    asked = (lightgbm_params(fine, 7), 25, learn, kept_apart, ())
     one, two, again = grow_trees(*asked), *(grow_on(cluster)(*asked) for _ in range(2))
     assert two.model_to_string() == again.model_to_string()
     assert "127.0.0.1" not in two.model_to_string()
-    assert two.num_trees() == 25
+    assert 20 <= two.num_trees() <= 25  # fewer where no leaf can be split any more
     features = kept_apart[0].drop(columns=BASE).to_numpy()
     added = [np.asarray(booster.predict(features, raw_score=True, num_iteration=10)) for booster in (one, two)]
     assert np.corrcoef(*added)[0, 1] > 0.9
