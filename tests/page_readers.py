@@ -14,12 +14,12 @@ from app.site import build_site
 from configs.settings import Settings
 
 
-def build_guarded_site(night: FinishedNight, folder: Path, *, is_open: bool = True) -> FastAPI:
-    """The whole site on a night; what the doors keep lies in ``folder``."""
+def build_guarded_site(night: FinishedNight, folder: Path, *, is_open: bool = True, var: Path | None = None) -> FastAPI:
+    """The whole site on a night; what the doors keep lies in ``folder``, and what runs is seen in ``var``."""
     doors = Doors(
         folder / "users.json", folder / "ended.json", folder / "exports.jsonl", "k" * 43, open_on_loopback=is_open
     )
-    return build_site(Nights(night.var, night.out), Settings(), doors)
+    return build_site(Nights(var or night.var, night.out), Settings(), doors)
 
 
 def build_reader(site: FastAPI, language: str = "en") -> TestClient:

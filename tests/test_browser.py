@@ -21,6 +21,7 @@ from page_readers import build_guarded_site, ids_on, n_found, read_call_list
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.users import add_user
+from pipelines.stages import record_stages, stage
 
 SCREENS = [("en", 1280, "light"), ("ja", 390, "dark")]
 WORDS = {
@@ -188,6 +189,34 @@ def test_sorting_and_slots_change_the_table_only_and_keyboards_reach_it(browser:
     assert page.evaluate("window.isSamePage") is True
     visit.check()
     page.context.close()
+
+
+@pytest.mark.parametrize("path", ["/heatmaps", "/measures", "/nights", "/api/v1/docs"])
+def test_the_other_pages_are_as_accessible_and_as_closed(browser: Browser, address: str, path: str) -> None:
+    for language, width, scheme in SCREENS:
+        visit = open_window(browser, address, language, width, scheme)
+        visit.go(path)
+        assert visit.page.locator("h1").is_visible()
+        visit.check()
+        visit.page.context.close()
+
+
+def test_while_a_night_runs_every_page_says_so_and_stops_when_it_ends(
+    browser: Browser, small_night: FinishedNight, tmp_path: Path
+) -> None:
+    @stage("fit")
+    def look(visit: Visit) -> None:
+        visit.go("/measures")
+        visit.page.locator("#progress strong").wait_for()
+        assert "学習" in visit.page.locator("#progress").inner_text()
+        visit.check()
+
+    for address in serve(build_guarded_site(small_night, tmp_path, var=tmp_path)):
+        visit = open_window(browser, address, "ja", 390, "light")
+        with record_stages(2, tmp_path):
+            look(visit)
+        visit.page.locator("#progress strong").wait_for(state="detached", timeout=15_000)
+        visit.page.context.close()
 
 
 def test_it_works_without_scripts(browser: Browser, address: str, small_night: FinishedNight) -> None:
