@@ -116,6 +116,13 @@ def test_no_place_stays_empty_that_one_machine_would_fill(tables: Tables, places
     assert len(apart.dials) == len(together.dials)
 
 
+def test_who_is_worth_nothing_is_brought_where_a_place_would_stay_empty(tables: Tables) -> None:
+    half = replace(tables, customers=tables.customers.assign(value=np.repeat([1.0, 0.0], N // 2)))
+    together, apart = plan_both(half, 200)
+    assert len(apart.dials) == len(together.dials) > len(SLOTS) * 100
+    assert (apart.dials["value"] == 0).any()
+
+
 def test_pins_and_promises_are_kept_whatever_they_are_worth(tables: Tables) -> None:
     worst = np.argsort(score(np.arange(N), 0).max(axis=1))[:2]
     pins = pd.DataFrame({"row": [1, 2], "customer_row": worst, "slot_row": [7, ANYWHERE]})
