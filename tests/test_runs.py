@@ -97,6 +97,7 @@ def test_the_codes_are_those_of_the_design() -> None:
         "KakedokiError": 20,
         "UsageError": 2,
         "SourceError": 10,
+        "ClusterError": 10,
         "ContractError": 11,
         "TooManyBadRowsError": 12,
         "NoModelError": 13,
