@@ -35,11 +35,11 @@ def write_page_tables(night: Night, folder: Path) -> None:
 
 
 def build_customers(tables: Tables, attributes: tuple[str, ...]) -> pa.Table:
-    """One row per customer: customer_id · age · gender · region · further attributes · listed · n_attempts ·
-    n_contacts · last_attempted_at.
+    """One row per customer, with what is known of them and how often they were dialled.
 
+    customer_id · age · gender · region · further attributes · listed · n_attempts · n_contacts · last_attempted_at.
     Counts are of the whole log. A telephone number is left out even where the settings name it an attribute.
-    """  # noqa: D205
+    """
     customers, attempts = tables.customers, tables.call_attempts
     further = (name for name in attributes if name not in ("customer_id", "age", "gender", "region", "phone", "listed"))
     rows, n = attempts["customer_row"].to_numpy(), len(customers)
@@ -57,11 +57,11 @@ def build_customers(tables: Tables, attributes: tuple[str, ...]) -> pa.Table:
 
 
 def build_attempts(tables: Tables) -> pa.Table:
-    """One row per dial, by customer_id and time: attempt_id · customer_id · attempted_at · outcome · ring_seconds ·
-    talk_seconds · wrap_seconds · agent_id · team · converted · refused.
+    """One row per dial, by customer_id and time.
 
-    ``team`` is null where the agents table does not tell it.
-    """  # noqa: D205
+    attempt_id · customer_id · attempted_at · outcome · ring_seconds · talk_seconds · wrap_seconds · agent_id · team ·
+    converted · refused; ``team`` is null where the agents table does not tell it.
+    """
     attempts = tables.call_attempts
     order = np.argsort(attempts["customer_row"].to_numpy(), kind="stable")
     ids = _as_array(tables.customers["customer_id"])
