@@ -1,5 +1,6 @@
 """All settings of a night: typed, frozen, read once, handed down as plain values."""
 
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -71,6 +72,9 @@ class PlanningSettings(_Frozen):
     explore_share: float = Field(0.0, ge=0, le=1, description="share of the run date's places that go to drawn pairs")
     control_share: float = Field(
         0.0, ge=0, lt=1, description="share of customers called the past way on the run date, to measure gains by"
+    )
+    control_since: date | None = Field(
+        None, description="first night with this control_share: what came since then is the experiment"
     )
     dials_per_agent_hour: float = Field(
         12.0, gt=0, description="used where capacity is in dials, or the log does not tell how long dials take"

@@ -44,5 +44,5 @@ def nightly(
         model = fit(order, intake, cluster=cluster)
         planned = place(order, intake, model, cluster)
         seats = staff(order, intake, planned)
-        gains = measure(order, intake, planned, model)
-        return write(order, intake, model, planned, seats, gains, stages)
+        measured = measure(order, intake, planned, model)
+        return write(order, intake, model, planned, seats, measured, stages)

@@ -40,8 +40,8 @@ def plan(
         model = recall(order)
         planned = place(order, intake, model, cluster)
         seats = staff(order, intake, planned)
-        gains = measure(order, intake, planned, model)
-        return write(order, intake, model, planned, seats, gains, stages)
+        measured = measure(order, intake, planned, model)
+        return write(order, intake, model, planned, seats, measured, stages)
 
 
 @stage("recall", tell=lambda model: f"{model.name} version {model.version}")
