@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 
 from configs.errors import KakedokiError
-from pipelines.exports import read_latest
+from pipelines.exports.folders import read_latest, read_replanned
 from pipelines.exports.run_tables import open_run
 
 MOST_ANSWERS = 512
@@ -82,7 +82,8 @@ class Nights:
     Parameters
     ----------
     var
-        Folder of run artefacts, whose ``runs/latest.json`` names the newest run.
+        Folder of run artefacts, whose ``runs/latest.json`` names the newest run, and ``runs/replanned.json`` the
+        newest plan of the rest of its day, which is laid over it.
     folder
         Shows this run instead.
     """
@@ -91,6 +92,7 @@ class Nights:
         self.var = var
         self._folder = folder
         self._open: OpenNight | None = None
+        self._night: tuple[tuple[Path, int], dict[str, Any]] | None = None
         self._lock = threading.Lock()
 
     def current(self) -> OpenNight:
@@ -105,11 +107,35 @@ class Nights:
         if folder is None:
             raise NoNightError("no night has been run yet: kakedoki nightly --source FOLDER --out OUT")
         try:
-            stamp = (str(folder), (folder / "run.json").stat().st_mtime_ns)
+            written = _written_at(folder)
             with self._lock:
+                if self._night is None or self._night[0] != (folder, written):
+                    self._night = ((folder, written), _read_record(folder))
+                record = self._night[1]
+                rest = None if self._folder else read_replanned(self.var / "runs", str(record["run_id"]))
+                stamp = (str(rest or folder), max(written, 0 if rest is None else _written_at(rest)))
                 if self._open is None or self._open.stamp != stamp:
-                    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-                    self._open = OpenNight(folder, record, stamp, open_run(folder))
+                    shown = record if rest is None else join_records(record, _read_record(rest))
+                    self._open = OpenNight(folder, shown, stamp, open_run(folder, rest))
                 return self._open
         except OSError as error:
             raise NoNightError(f"{folder}: holds no complete run: run kakedoki nightly again ({error})") from error
+
+
+def join_records(night: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    """Give the record of a night whose first day was planned again: the night's, under the name of the replan.
+
+    >>> joined = join_records({"run_id": "a", "gains": 1}, {"run_id": "a-1210", "replanned_at": "12:10", "gap": 0})
+    >>> joined
+    {'run_id': 'a-1210', 'gains': 1, 'night_id': 'a', 'replanned_at': '12:10'}
+    """
+    return night | {"run_id": rest["run_id"], "night_id": night["run_id"], "replanned_at": rest["replanned_at"]}
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _written_at(folder: Path) -> int:
+    return (folder / "run.json").stat().st_mtime_ns

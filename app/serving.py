@@ -1,6 +1,7 @@
 """``kakedoki serve``: the site on an address of this machine, until it is told to stop."""
 
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import uvicorn
 from app.doors import check_binding, read_doors
 from app.nights import Nights, NoNightError
 from app.site import build_site
+from app.warming import keep_warm
 from configs.errors import UsageError
 from configs.settings import Settings
 
@@ -47,8 +49,11 @@ def serve_site(
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
+        stopped = threading.Event()
+        threading.Thread(target=keep_warm, args=(nights, stopped), daemon=True).start()
         tell(f"{shown}: {spell_address(host, listener.getsockname()[1])} (stop with Ctrl-C)")
         _run(uvicorn.Server(config), listener)
+        stopped.set()
         tell("stopped")
 
 

@@ -8,6 +8,7 @@ from typing import IO, Literal
 
 import pandas as pd
 
+from pipelines.exports.remarks import Remark
 from pipelines.exports.tables import defuse
 
 Encoding = Literal["utf-8-sig", "utf-8", "cp932"]
@@ -23,7 +24,7 @@ class Misfits:
 
     def __init__(self) -> None:
         self._characters: Counter[str] = Counter()
-        self._places: list[str] = []
+        self._places: list[tuple[str, int, str]] = []
         self._n_cells = 0
 
     def fit(self, cells: list[str], column: str, first_line: int) -> list[str]:
@@ -46,22 +47,30 @@ class Misfits:
         self._characters.update(strange)
         self._n_cells += 1
         if len(self._places) < N_NAMED:
-            self._places.append(f"{''.join(dict.fromkeys(strange))} (line {line:,}, {column})")
+            self._places.append(("".join(dict.fromkeys(strange)), line, column))
         return "".join(character if _fits(character) else f"&#{ord(character)};" for character in cell)
 
-    def remarks(self) -> list[str]:
+    def remarks(self) -> list[Remark]:
         """Say what was found, in one sentence; nothing where all could be written."""
         if not self._n_cells:
             return []
         kinds, cells = len(self._characters), self._n_cells
-        named = ", ".join(self._places) + (" …" if cells > len(self._places) else "")
+        named = ", ".join(f"{what} (line {line:,}, {column})" for what, line, column in self._places) + (" …" if cells > len(self._places) else "")
         counted = f"{kinds:,} character{'s' * (kinds > 1)} in {cells:,} cell{'s' * (cells > 1)}"
-        return [f"cp932 lacks {counted}: {named}; written as &#N;, or use utf-8-sig"]
+        japanese = "、".join(f"{what}（{line:,} 行目、{column}）" for what, line, column in self._places)
+        more = " ほか" if cells > len(self._places) else ""
+        return [
+            Remark(
+                f"cp932 lacks {counted}: {named}; written as &#N;, or use utf-8-sig",
+                f"cp932 にない文字が {cells:,} 個のセルに {kinds:,} 種類あります：{japanese}{more}。"
+                "&#N; の形で書き出します。そのまま残すには UTF-8 を選んでください。",
+            )
+        ]
 
 
 def write_delimited(
     batches: Iterator[pd.DataFrame], stream: IO[bytes], encoding: Encoding, delimiter: str = ",", header: bool = True
-) -> list[str]:
+) -> list[Remark]:
     r"""Write batches of rows as CSV with CR LF, and say what the encoding lacks.
 
     Text that a spreadsheet would run gets a ``'`` in front, as in ``tables.write_csv``. The first batch names the

@@ -9,11 +9,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from configs.errors import UsageError
 from pipelines.exports.history import keep_night
 
-LATEST = "latest.json"
+LATEST, REPLANNED = "latest.json", "replanned.json"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -84,15 +85,47 @@ def point_latest(runs: Path, out: Path) -> None:
     OSError
         ``out`` holds no ``run.json``, so it is no complete run and the pointer stays as it was.
     """
-    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    record = _read_record(out)
     pointer = {"run_id": record["run_id"], "run_date": record["run_date"], "out": str(out.resolve())}
+    _point(runs, LATEST, pointer)
+    keep_night(runs, record, out)
+    _flush_folder(runs)
+
+
+def point_replanned(runs: Path, out: Path) -> None:
+    """Name ``out`` in ``runs/replanned.json`` as the newest plan of the rest of a day: run_id · plan (its night) · out.
+
+    Raises
+    ------
+    OSError
+        ``out`` holds no ``run.json``.
+    """
+    record = _read_record(out)
+    _point(runs, REPLANNED, {"run_id": record["run_id"], "plan": record["plan"], "out": str(out.resolve())})
+    _flush_folder(runs)
+
+
+def read_replanned(runs: Path, run_id: str) -> Path | None:
+    """Tell the folder of the newest plan of the rest of a night's day; None when that day was not planned again."""
+    try:
+        pointer = json.loads((runs / REPLANNED).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    out = Path(pointer["out"])
+    return out if pointer["plan"] == run_id and (out / "run.json").is_file() else None
+
+
+def _read_record(out: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _point(runs: Path, name: str, pointer: dict[str, str]) -> None:
     runs.mkdir(parents=True, exist_ok=True)
-    beside = runs / f".{LATEST}.{os.getpid()}"
+    beside = runs / f".{name}.{os.getpid()}"
     beside.write_text(json.dumps(pointer, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     _flush_file(beside)
-    beside.replace(runs / LATEST)
-    keep_night(runs, record)
-    _flush_folder(runs)
+    beside.replace(runs / name)
 
 
 def read_latest(runs: Path) -> Path | None:

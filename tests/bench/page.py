@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 import duckdb
 import httpx
+import pyarrow.parquet as pq
 from night import describe_machine
 
 from pipelines.exports.folders import replace_folder
@@ -105,7 +106,7 @@ def blow_up(base: Path, out: Path, n_rows: int) -> None:
     """Copy a run with so many list rows; customers, attempts and chances grow in proportion."""
     record = json.loads((base / "run.json").read_text(encoding="utf-8"))
     n_base = int(record["counts"]["dials"])
-    n_people = duckdb.read_parquet(str(base / "page" / "customers.parquet")).count("*").fetchall()[0][0]
+    n_people = _count_rows(base / "page" / "customers.parquet")
     copies = max(math.ceil(n_rows / n_people / ROWS_PER_CUSTOMER), 1)
     times = math.ceil(n_rows / n_base)
     shutil.rmtree(out, ignore_errors=True)
@@ -117,6 +118,10 @@ def blow_up(base: Path, out: Path, n_rows: int) -> None:
         _copy_staffing(base, folder, times)
         record["run_id"], record["counts"]["dials"] = f"{record['run_id']}-x{n_rows}", n_rows
         (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def _count_rows(file: Path) -> int:
+    return pq.read_metadata(file).num_rows
 
 
 def _copy_people(base: Path, folder: Path, copies: int) -> None:
@@ -131,22 +136,27 @@ def _copy_people(base: Path, folder: Path, copies: int) -> None:
 
 
 def _copy_list(base: Path, folder: Path, n_rows: int, times: int, copies: int) -> None:
-    """Every row ``times`` times, each for another customer of the blown-up centre."""
+    """Every row ``times`` times, each for another customer of the blown-up centre.
+
+    People are numbered so that a row's customer is an equality of two columns: DuckDB joins anything else by trying
+    every pair.
+    """
+    n_people = _count_rows(base / "page" / "customers.parquet")
     duckdb.sql(
         f"""
         COPY (
             WITH people AS (
-                SELECT customer_id, row_number() OVER (ORDER BY customer_id) - 1 AS k, count(*) OVER () AS n
+                SELECT customer_id, row_number() OVER (ORDER BY customer_id) - 1 AS k
                 FROM '{base}/page/customers.parquet'
             ), rows AS (
-                SELECT l.*, i, (row_number() OVER () + 7919 * i) AS place
+                SELECT l.*, i, (row_number() OVER () + 7919 * i) % {n_people} AS k
                 FROM '{base}/call_list.parquet' l, range({times}) r(i) LIMIT {n_rows}
             )
-            SELECT rows.* EXCLUDE (i, place) REPLACE (
+            SELECT rows.* EXCLUDE (i, k) REPLACE (
                 row_number() OVER (PARTITION BY slot_start ORDER BY rank, i) AS rank,
                 people.customer_id || '-' || (i % {copies}) AS customer_id
             )
-            FROM rows JOIN people ON people.k = place % people.n ORDER BY slot_start, rank
+            FROM rows JOIN people USING (k) ORDER BY slot_start, rank
         ) TO '{folder}/call_list.parquet' (COMPRESSION zstd)
         """
     )
