@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.calendar import seconds_of
-from features.outcomes import CONTACT
+from features.outcomes import CONTACT, WRONG_NUMBER
 from features.slots import PARTS
 
 HISTORY_FEATURES = (
@@ -63,6 +63,11 @@ class History:
     @cached_property
     def _keys(self) -> np.ndarray:
         return np.asarray((self.customer_row.astype("int64") << _SECOND_BITS) + self.seconds)
+
+    @cached_property
+    def is_wrong_number(self) -> np.ndarray:
+        """Whether each sorted dial ended at somebody else's number; (n,) bool."""
+        return np.asarray(self.outcome == WRONG_NUMBER)
 
     @cached_property
     def _n_contacts(self) -> np.ndarray:
@@ -141,6 +146,16 @@ class History:
         faded = 0.5 ** (days[:, None] / np.array(HALF_LIVES_DAYS))
         kept: np.ndarray = self._faded_failures[newest] * (faded * known[:, None])[:, :, None]
         return kept.astype("float32")
+
+    @cached_property
+    def failures_before(self) -> np.ndarray:
+        """Faded failures just before every sorted dial, in any part of the week and in its own.
+
+        (n, 2 · n_half_lives) float32: by half-life (``HALF_LIVES_DAYS``) those in any part, then those in its own.
+        """
+        faded = self.faded_failures_at(self.customer_row, self.seconds)
+        own = faded[np.arange(len(faded)), :, self.part.astype("int64")]
+        return np.concatenate([faded.sum(axis=2), own], axis=1)
 
     @cached_property
     def _faded_failures(self) -> np.ndarray:

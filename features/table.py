@@ -15,7 +15,7 @@ MAX_LAG_DAYS = 6
 """A plan looks up to six days beyond what is known, so a training dial's history is cut as far back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DialLog:
     """Dials sorted by customer and time, with slot features, and the history that answers "known when?".
 
@@ -60,14 +60,25 @@ def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Se
     DialLog
         The same whatever the order of the input rows.
     """
-    seconds = seconds_of(attempts["attempted_at"])
-    ties = np.unique(attempts["attempt_id"].to_numpy(dtype=object), return_inverse=True)[1]
-    order = np.lexsort((ties, seconds, attempts["customer_row"].to_numpy()))
+    order = _sort_dials(attempts)
     columns = ["customer_row", "attempted_at", "outcome", *(["propensity"] if "propensity" in attempts else [])]
     dials = add_slot_features(attempts[columns].take(order).reset_index(drop=True), "attempted_at", settings)
     day = dials["attempted_at"].dt.tz_localize(None).to_numpy("datetime64[D]")
     dials = dials.assign(is_contact=dials["outcome"] == CONTACT, day=day)
     return DialLog(dials, build_history(dials, len(customers)), customers)
+
+
+def _sort_dials(attempts: pd.DataFrame) -> np.ndarray:
+    """Positions by customer, time and, where both agree, attempt_id; (n,) int."""
+    rows, seconds = attempts["customer_row"].to_numpy(), seconds_of(attempts["attempted_at"])
+    order = np.lexsort((seconds, rows))
+    rows, seconds = rows[order], seconds[order]
+    same = (rows[1:] == rows[:-1]) & (seconds[1:] == seconds[:-1])
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # few; texts are slow to compare
+    names = attempts["attempt_id"].take(order[tied]).to_numpy(dtype=object)
+    by_name = np.unique(names, return_inverse=True)[1]
+    order[tied] = order[tied][np.lexsort((by_name, seconds[tied], rows[tied]))]
+    return order
 
 
 def cut_nights(log: DialLog, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -184,7 +184,9 @@ def draw_heat_map(order: Order, intake: Intake, model: ContactModel) -> pd.DataF
     tables = intake.tables
     listed = np.flatnonzero(tables.customers["listed"].to_numpy())
     shown = listed[:: max(len(listed) // N_CUSTOMERS_SHOWN, 1)][:N_CUSTOMERS_SHOWN]
-    scorer = build_scorer(model, tables.call_attempts, tables.customers, order.as_of, intake.slots, order.settings)
+    attempts = tables.call_attempts
+    theirs = attempts[np.isin(attempts["customer_row"].to_numpy(), shown)]  # others' dials say nothing of them
+    scorer = build_scorer(model, theirs, tables.customers, order.as_of, intake.slots, order.settings)
     starts = intake.slots["slot_start"]
     mean = pd.DataFrame({"weekday": starts.dt.day_of_week, "hour": starts.dt.hour, "p": scorer(shown, 0).mean(axis=0)})
     return mean.pivot_table(index="weekday", columns="hour", values="p")

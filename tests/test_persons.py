@@ -20,6 +20,7 @@ from models.contact.persons import (
     advance_persons,
     attenuate,
     filter_persons,
+    foresee_dials,
     join_kinds,
 )
 from models.contact.population import learn_never, learn_persons
@@ -253,9 +254,8 @@ def test_the_share_of_wrong_numbers_and_how_often_they_are_told_come_back() -> N
     log = build_attempts(rows, START + pd.to_timedelta(days, unit="D"), outcome[rows, days])
     history = build_history(log.assign(part=np.int8(0), span=np.int8(0)), n)
     logit, prior = np.full(len(log), np.log(1 / 3)), PriorVariances(0.01, 0.0, 0.0, 0.0).covariance()
-    never = NeverReached(0.03, 0.1)
-    for _ in range(15):
-        never = learn_never(history, filter_persons(history, logit, prior, never))
+    p_reached = foresee_dials(history, logit, prior).p_reached
+    never = learn_never(history, p_reached, NeverReached(0.03, 0.1), n_steps=15)
     assert never.share == pytest.approx(0.1, abs=0.02)
     assert never.p_told == pytest.approx(0.33, abs=0.05)
 

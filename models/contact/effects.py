@@ -183,7 +183,8 @@ class _Rows:
 
     def slopes(self, cell: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sums over the rows of each cell: slope and curvature of the log-likelihood, number of rows."""
-        sums = _sum_slopes(self.logit, self.kappa, self.is_contact, self.weight, cell, n_cells)
+        slope, curvature = _slope_of_rows(self.logit, self.kappa, self.is_contact, self.weight)
+        sums = _sum_cells(slope, curvature, cell, n_cells)
         return sums[0], sums[1], sums[2]
 
 
@@ -221,7 +222,7 @@ class _Joint:
         step = spread @ (self._gather(slope, tables, shapes) - precision * now)
         moved = self._spread_out(step, stretches, tables, shapes)
         kept = min(1.0, _LONGEST_STEP / max(float(np.abs(moved).max()), 1e-12))
-        rows.logit += (kept * moved)[self._cell]
+        _add_step(rows.logit, kept * moved, self._cell)
         stepped, moments = [], [_FAITH_IN_SMOOTH * np.eye(_N_SHAPES)]
         for table, stretch in zip(tables, stretches, strict=True):
             found, own = (now + kept * step)[stretch], spread[stretch, stretch]
@@ -251,7 +252,7 @@ class _Joint:
         added = np.zeros(len(self._levels[0]))
         for k, (table, stretch) in enumerate(zip(tables, stretches, strict=True)):
             values = step[stretch].reshape(len(table.values), -1) @ shapes[table.slot_key].T
-            added += values[self._levels[k], self._slots[k]]
+            _add_cells(added, values, self._levels[k], self._slots[k])
         return added
 
     def _bend(self, curvature: np.ndarray, tables: list[EffectTable], shapes: dict[str, np.ndarray]) -> np.ndarray:
@@ -270,8 +271,8 @@ class _Joint:
         one, other = shapes[tables[i].slot_key], shapes[tables[j].slot_key]
         n_slots, n_one, n_other = max(len(one), len(other)), len(tables[i].values), len(tables[j].values)
         slots = self._slots[i] if len(one) > 1 else self._slots[j]
-        cell = (self._levels[i] * n_other + self._levels[j]) * n_slots + (slots if n_slots > 1 else 0)
-        sums = np.bincount(cell, curvature, n_one * n_other * n_slots).reshape(-1, n_slots)
+        sums = np.zeros((n_one * n_other, n_slots))
+        _sum_pairs(sums, self._levels[i], self._levels[j], slots, curvature, n_other)
         products = (one[:, :, None] * other[:, None, :]).reshape(n_slots, -1)
         block = (sums @ products).reshape(n_one, n_other, one.shape[1], other.shape[1])
         return np.asarray(block.transpose(0, 2, 1, 3).reshape(n_one * one.shape[1], -1))
@@ -343,8 +344,8 @@ def sum_effects(
     """Logit of each row from the tables alone, each table from its ``since`` on; (n,) float32."""
     logit = np.zeros(len(next(iter(slot_code.values()))), dtype="float32")
     for table in tables:
-        added = table.values[customer_codes[table.customer_key], slot_code[table.slot_key]]
-        logit += np.where(slot_code["seconds"] >= table.since, added, 0) if table.since else added
+        levels = (customer_codes[table.customer_key], slot_code[table.slot_key])
+        _add_table(logit, table.values.astype("float32", copy=False), *levels, slot_code["seconds"], table.since)
     return logit
 
 
@@ -359,18 +360,46 @@ def _learn_variance(table: EffectTable, squares: float, n_determined: float, dou
     return float(np.clip(squares / max(n_determined + n_none, 1e-9), _LEAST_VARIANCE, 4.0))
 
 
-@numba.njit(cache=True)
-def _sum_slopes(logit, kappa, is_contact, weight, cell, n_cells):  # type: ignore[no-untyped-def]
-    slope, curvature, n_rows = np.zeros(n_cells), np.zeros(n_cells), np.zeros(n_cells, np.int64)
-    for row in range(len(logit)):
+@numba.njit(cache=True, parallel=True)
+def _slope_of_rows(logit, kappa, is_contact, weight):  # type: ignore[no-untyped-def]
+    slope, curvature = np.empty(len(logit)), np.empty(len(logit))
+    for row in numba.prange(len(logit)):
         p = 1.0 / (1.0 + np.exp(-kappa[row] * logit[row]))
-        slope[cell[row]] += weight[row] * kappa[row] * ((1.0 if is_contact[row] else 0.0) - p)
-        curvature[cell[row]] += weight[row] * kappa[row] * kappa[row] * p * (1.0 - p)
-        n_rows[cell[row]] += 1
-    return slope, curvature, n_rows
+        slope[row] = weight[row] * kappa[row] * ((1.0 if is_contact[row] else 0.0) - p)
+        curvature[row] = weight[row] * kappa[row] * kappa[row] * p * (1.0 - p)
+    return slope, curvature
 
 
 @numba.njit(cache=True)
+def _sum_cells(slope, curvature, cell, n_cells):  # type: ignore[no-untyped-def]
+    slopes, curvatures, n_rows = np.zeros(n_cells), np.zeros(n_cells), np.zeros(n_cells, np.int64)
+    for row in range(len(slope)):
+        slopes[cell[row]] += slope[row]
+        curvatures[cell[row]] += curvature[row]
+        n_rows[cell[row]] += 1
+    return slopes, curvatures, n_rows
+
+
+@numba.njit(cache=True, parallel=True)
 def _add_step(logit, step, cell):  # type: ignore[no-untyped-def]
-    for row in range(len(logit)):
+    for row in numba.prange(len(logit)):
         logit[row] += step[cell[row]]
+
+
+@numba.njit(cache=True, parallel=True)
+def _add_table(logit, values, level, slot, seconds, since):  # type: ignore[no-untyped-def]
+    for row in numba.prange(len(logit)):
+        if seconds[row] >= since or since == 0:
+            logit[row] += values[level[row], slot[row]]
+
+
+@numba.njit(cache=True)
+def _sum_pairs(sums, one, other, slot, curvature, n_other):  # type: ignore[no-untyped-def]
+    for cell in range(len(curvature)):
+        sums[one[cell] * n_other + other[cell], slot[cell]] += curvature[cell]
+
+
+@numba.njit(cache=True)
+def _add_cells(added, values, level, slot):  # type: ignore[no-untyped-def]
+    for cell in range(len(added)):
+        added[cell] += values[level[cell], slot[cell]]
