@@ -30,9 +30,12 @@ def show_heatmaps(
     """Show the four maps of a segment; a band of age that does not exist is read as every age."""
     night = request.app.state.nights.current()
     segment = Segment(region, gender, age if age in (*AGES, UNKNOWN) else "")
-    sums = chances_of_night(night)
-    seen = count_dials(night, across, segment)
-    expected = average_chances(night, across, segment, sums)
+    sums, language = chances_of_night(night), choose_language(request)
+
+    def draw() -> dict[str, HeatMap]:
+        seen, expected = count_dials(night, across, segment), average_chances(night, across, segment, sums)
+        return build_maps(seen, expected, across, language)
+
     return render(
         request,
         "heatmaps.html.jinja",
@@ -41,7 +44,7 @@ def show_heatmaps(
         segment=segment,
         choices=list_choices(night),
         has_chances=sums is not None,
-        maps=build_maps(seen, expected, across, choose_language(request)),
+        maps=night.keep(("heat maps", across, segment, language), draw),
     )
 
 

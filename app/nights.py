@@ -2,10 +2,10 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -15,7 +15,8 @@ from configs.errors import KakedokiError
 from pipelines.exports.folders import read_latest, read_replanned
 from pipelines.exports.run_tables import open_run
 
-MOST_ANSWERS = 512
+MOST_ANSWERS, MOST_KEPT = 512, 64
+Made = TypeVar("Made")
 
 
 class NoNightError(KakedokiError):
@@ -41,6 +42,7 @@ class OpenNight:
     stamp: tuple[str, int]
     _connection: duckdb.DuckDBPyConnection = field(repr=False, compare=False)
     _answers: dict[tuple[str, tuple[Any, ...]], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[tuple[Hashable, ...], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def run_id(self) -> str:
@@ -64,6 +66,16 @@ class OpenNight:
         """
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
+
+    def keep(self, key: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
+        """Give what ``make`` has made for a key of this night; the newest few keys are remembered. Never change it."""
+        if key not in self._kept:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            made = self._kept[key] = make()
+            return made
+        kept: Made = self._kept[key]
+        return kept
 
     def ask_once(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
         """Answer like ``ask``, and remember it: for short answers to what many readers ask. Never change the frame."""

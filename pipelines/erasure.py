@@ -101,7 +101,12 @@ def strike_in_log(file: Path, customer_id: str) -> int:
     """
     written = json.dumps(customer_id, ensure_ascii=False)[1:-1]
     quoted = json.dumps(shlex.quote(f"{customer_id}*")[:-2], ensure_ascii=False)[1:-1]
-    after = ((r"customer=", written), (r"customer=", quoted), (r"/customers/", written), (r"/customers/", quote(customer_id)))
+    after = (
+        (r"customer=", written),
+        (r"customer=", quoted),
+        (r"/customers/", written),
+        (r"/customers/", quote(customer_id)),
+    )
     patterns = [f"(?<={lead}){re.escape(name)}(?![\\w-])" for lead, name in after]
     whole = file.read_bytes()
     found = re.finditer("|".join([*patterns, _name_in_sentence(written)]).encode(), whole)

@@ -91,7 +91,12 @@ def list_runs(var: Path, folders: Sequence[Path] = ()) -> list[Path]:
             named.append(Path(json.loads((var / "runs" / pointer).read_text(encoding="utf-8"))["out"]))
     named += [found.parent for found in sorted(var.glob("*/**/run.json"))]
     known = dict.fromkeys(folder.expanduser().resolve() for folder in [*folders, *named])
-    beside = [found for folder in known for form in _BESIDE for found in folder.parent.glob(form.format(name=escape(folder.name)))]
+    beside = [
+        found
+        for folder in known
+        for form in _BESIDE
+        for found in folder.parent.glob(form.format(name=escape(folder.name)))
+    ]
     return [folder for folder in dict.fromkeys([*known, *beside]) if folder.is_dir()]
 
 

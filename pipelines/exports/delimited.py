@@ -55,7 +55,9 @@ class Misfits:
         if not self._n_cells:
             return []
         kinds, cells = len(self._characters), self._n_cells
-        named = ", ".join(f"{what} (line {line:,}, {column})" for what, line, column in self._places) + (" …" if cells > len(self._places) else "")
+        named = ", ".join(f"{what} (line {line:,}, {column})" for what, line, column in self._places) + (
+            " …" if cells > len(self._places) else ""
+        )
         counted = f"{kinds:,} character{'s' * (kinds > 1)} in {cells:,} cell{'s' * (cells > 1)}"
         japanese = "、".join(f"{what}（{line:,} 行目、{column}）" for what, line, column in self._places)
         more = " ほか" if cells > len(self._places) else ""

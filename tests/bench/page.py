@@ -3,7 +3,9 @@
 A small night is run once and blown up: its list, customers, attempts and chances are copied under new ids until the
 list has the rows that were asked for. A real server (``kakedoki serve``) is asked by one reader, then by fifty who each
 wait for an answer before they ask again; server and readers share the machine. Every request asks for another slot or
-customer, so that no view is measured on an answer that is remembered.
+customer, so that no list is measured on an answer that is remembered; heat maps,
+staffing, measures and nights are made once a night, as in use. Elapsed seconds suffer from other work on the
+machine; the processor seconds that the server spends on an answer do not.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +38,7 @@ from pipelines.runs import find_var
 from pipelines.sample import write_sample
 from pipelines.servers import set_environment
 
+BANDS = ("", "20-29", "30-39", "40-49", "50-59", "60-69", "70-79")
 BASE_CUSTOMERS, BASE_MONTHS, RUN_DATE = 3000, 2, date(2026, 11, 2)
 ROWS_PER_CUSTOMER = 4
 VIEWS: dict[str, str] = {
@@ -45,6 +49,7 @@ VIEWS: dict[str, str] = {
     "list, search by customer": "/?customer={customer}",
     "customer": "/customers/{customer}",
     "heat maps": "/heatmaps",
+    "heat maps, a segment": "/heatmaps?region={region}&age={band}",
     "staffing": "/staffing",
     "measures": "/measures",
     "models and nights": "/nights",
@@ -65,6 +70,10 @@ WHOLE = {
     "export xlsx, all rows": "/export?format=xlsx",
 }
 """Asked by one reader, once."""
+N_ALONE, MOST_SECONDS_ALONE, MOST_SECONDS = 10, 6.0, 15.0
+"""Requests of the one reader per view, and the seconds after which nobody asks again, so that the whole run ends."""
+IDLE_SHARE = 0.05
+"""Of a processor: what a server that waits may use."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +84,16 @@ class Choice:
     slots: list[str]
     regions: list[str]
 
-    def spell(self, pattern: str, i: int) -> str:
-        """The address of the i-th request."""
+    def spell(self, pattern: str, i: int, first: int = 0) -> str:
+        """The address of the i-th request; another ``first`` asks for other things."""
+        i += first
         slot = self.slots[i * 31 % len(self.slots)]
         return pattern.format(
             customer=quote(self.customers[i * 7919 % len(self.customers)]),
             slot=quote(slot),
             region=quote(self.regions[i % len(self.regions)]),
             age=20 + i % 50,
+            band=BANDS[i % len(BANDS)],
             day=i % 7,
             hour=9 + i % 12,
             page=1 + i % 40,
@@ -205,7 +216,8 @@ def serve(run: Path, var: Path) -> Iterator[tuple[str, int]]:
         found = re.search(r"http://[\d.]+:\d+", told)
         if found is None:
             raise SystemExit(told + server.stderr.read())
-        print(f"server up after {time.perf_counter() - began:.1f} s, {read_memory_mb(server.pid):,.0f} MB")
+        told = f"server up after {time.perf_counter() - began:.1f} s, {read_memory_mb(server.pid):,.0f} MB"
+        print(told, flush=True)
         try:
             yield found[0], server.pid
         finally:
@@ -220,8 +232,47 @@ def read_memory_mb(pid: int, field: str = "VmRSS") -> float:
     return int(found[1]) / 1024 if found else math.nan
 
 
-async def ask(address: str, spell: Callable[[int], str], n_readers: int, n_each: int) -> tuple[list[float], list[int]]:
-    """Let readers ask one after the other; seconds and status of every answer."""
+@dataclass(frozen=True)
+class Asked:
+    """What readers met: seconds and status of every answer, and the server's processor seconds for one."""
+
+    seconds: list[float]
+    statuses: list[int]
+    processor: float
+    elapsed: float
+
+    def spell(self) -> str:
+        """Median and 95th percentile."""
+        high = statistics.quantiles(self.seconds, n=20)[-1] if len(self.seconds) > 1 else self.seconds[0]
+        return f"{statistics.median(self.seconds):>9.3f}s{high:>8.3f}s"
+
+
+def read_processor_seconds(pid: int) -> float:
+    """Processor seconds of a process so far, of all its threads: other work on the machine does not count."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until_warm(pid: int) -> None:
+    """Wait until the server has made what it makes of a night before the first reader asks."""
+    began, before = time.perf_counter(), -1.0
+    while (spent := read_processor_seconds(pid)) - before > IDLE_SHARE:
+        before = spent
+        time.sleep(1.0)
+    print(f"warm after {time.perf_counter() - began:.1f} s more, {read_memory_mb(pid):,.0f} MB", flush=True)
+
+
+def ask(address: str, pid: int, spell: Callable[[int], str], n_readers: int, n_each: int, limit: float) -> Asked:
+    """Let readers ask one after the other; nobody asks again when ``limit`` seconds have passed."""
+    before, began = read_processor_seconds(pid), time.perf_counter()
+    seconds, statuses = asyncio.run(_ask(address, spell, n_readers, n_each, began + limit))
+    spent = (read_processor_seconds(pid) - before) / len(seconds)
+    return Asked(seconds, statuses, spent, time.perf_counter() - began)
+
+
+async def _ask(
+    address: str, spell: Callable[[int], str], n_readers: int, n_each: int, until: float
+) -> tuple[list[float], list[int]]:
     seconds: list[float] = []
     statuses: list[int] = []
     limits = httpx.Limits(max_connections=n_readers, max_keepalive_connections=n_readers)
@@ -230,6 +281,8 @@ async def ask(address: str, spell: Callable[[int], str], n_readers: int, n_each:
         async def read(reader: int) -> None:
             for turn in range(n_each):
                 began = time.perf_counter()
+                if turn and began > until:
+                    return
                 answer = await client.get(spell(reader * n_each + turn))
                 seconds.append(time.perf_counter() - began)
                 statuses.append(answer.status_code)
@@ -238,28 +291,23 @@ async def ask(address: str, spell: Callable[[int], str], n_readers: int, n_each:
     return seconds, statuses
 
 
-def percentile_95(seconds: list[float]) -> float:
-    """The 95th percentile."""
-    return statistics.quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
-
-
-def measure(address: str, choice: Choice, n_readers: int, n_each: int, only: str) -> None:
-    """Print a line per view."""
-    print(f"{'view':<28}{'one reader':>18}{f'{n_readers} readers':>20}{'answers/s':>11}")
-    print(f"{'':<28}{'median':>9}{'95 %':>9}{'median':>11}{'95 %':>9}")
+def measure(address: str, pid: int, choice: Choice, n_readers: int, n_each: int, only: str) -> None:
+    """Print a line per view as soon as it is measured."""
+    print(f"{'view':<26}{'one reader':>19}{f'{n_readers} readers':>19}{'':>9}{'answers/s':>11}{'processor':>11}")
+    print(f"{'':<26}{'median':>10}{'95 %':>9}{'median':>10}{'95 %':>9}{'answers':>9}{'':>11}{'per answer':>11}")
     for name, pattern in {**VIEWS, **WHOLE}.items():
         if only not in name:
             continue
-        alone, statuses = asyncio.run(ask(address, lambda i: choice.spell(pattern, i), 1, 1 if name in WHOLE else 10))  # noqa: B023
-        line = f"{name:<28}{statistics.median(alone):>8.3f}s{percentile_95(alone):>8.3f}s"
-        if name not in WHOLE and set(statuses) == {200}:
-            began = time.perf_counter()
-            many, more = asyncio.run(ask(address, lambda i: choice.spell(pattern, i + 1000), n_readers, n_each))  # noqa: B023
-            rate = len(many) / (time.perf_counter() - began)
-            line += f"{statistics.median(many):>10.3f}s{percentile_95(many):>8.3f}s{rate:>11.0f}"
-            statuses += more
-        wrong = sorted({status for status in statuses if status != 200})
-        print(line + (f"  answered {', '.join(map(str, wrong))}" if wrong else ""), flush=True)
+        is_whole = name in WHOLE
+        spell = partial(choice.spell, pattern)
+        alone = told = ask(address, pid, spell, 1, 1 if is_whole else N_ALONE, MOST_SECONDS_ALONE)
+        line = f"{name:<26}{alone.spell()}"
+        if not is_whole and set(alone.statuses) == {200}:
+            told = ask(address, pid, partial(spell, first=1000), n_readers, n_each, MOST_SECONDS)
+            line += f"{told.spell()}{len(told.seconds):>9}{len(told.seconds) / told.elapsed:>11.1f}"
+        wrong = sorted({status for status in (*alone.statuses, *told.statuses) if status != 200})
+        refused = f"  answered {', '.join(map(str, wrong))}" if wrong else ""
+        print(f"{line:<83}{told.processor:>11.3f}s{refused}", flush=True)
 
 
 def main() -> None:
@@ -275,11 +323,16 @@ def main() -> None:
     set_environment(var)
     run = var / "bench" / f"page-{asked.rows}"
     if not (run / "run.json").is_file():
+        began = time.perf_counter()
         blow_up(asked.night or make_base(var), run, asked.rows)
+        print(f"a run of {asked.rows:,} list rows made in {time.perf_counter() - began:.0f} s", flush=True)
     choice = read_choice(run)
-    print(f"{describe_machine()}\n{asked.rows:,} list rows in {len(choice.slots)} slots")
+    print(f"{describe_machine()}, load {os.getloadavg()[0]:.1f}")
+    print(f"{asked.rows:,} list rows in {len(choice.slots)} slots", flush=True)
     with serve(run, var) as (address, pid):
-        measure(address, choice, asked.readers, asked.each, asked.only)
+        wait_until_warm(pid)
+        measure(address, pid, choice, asked.readers, asked.each, asked.only)
+        print(f"load {os.getloadavg()[0]:.1f} at the end, {os.getloadavg()[2]:.1f} over the last quarter of an hour")
         print(f"peak memory of the server {read_memory_mb(pid, 'VmHWM'):,.0f} MB")
 
 
