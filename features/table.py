@@ -42,7 +42,7 @@ class DialLog:
     def subset(self, rows: np.ndarray) -> "DialLog":
         """The log of the dials where ``rows`` (bool, (n,)) is true."""
         kept = self.dials.loc[rows].reset_index(drop=True)
-        return DialLog(kept, build_history(kept, len(self.customers)), self.customers)
+        return DialLog(kept, self.history.take(np.flatnonzero(rows)), self.customers)
 
 
 def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Settings) -> DialLog:

@@ -42,10 +42,20 @@ def hear(never, p, is_contact, odds):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def _begin_all(prior, mean, cov):  # type: ignore[no-untyped-def]
+    """Start a customer with the prior of every span."""
+    for a in range(len(mean)):
+        mean[a] = 0.0
+        for b in range(len(mean)):
+            cov[a, b] = prior[a, b]
+
+
+@numba.njit(cache=True)
 def _begin(span, first, last, prior, mean, cov, place):  # type: ignore[no-untyped-def]
     """Start a customer with the prior of the dialled spans: the ``place`` of each, and how many there are."""
-    place[:] = -1
     n = 0
+    for a in range(len(place)):
+        place[a] = -1
     for row in range(first, last):
         if place[span[row]] < 0:
             place[span[row]] = n
@@ -86,7 +96,7 @@ def filter_all(begin, end, span, is_contact, logit, prior):  # type: ignore[no-u
     for block in numba.prange(_N_BLOCKS):
         mean, cov, gain = np.zeros(n_spans), np.zeros((n_spans, n_spans)), np.zeros(n_spans)
         for customer in range(block * len(begin) // _N_BLOCKS, (block + 1) * len(begin) // _N_BLOCKS):
-            mean[:], cov[:] = 0.0, prior
+            _begin_all(prior, mean, cov)
             for row in range(begin[customer], end[customer]):
                 b = span[row]
                 before[row], variance[row] = mean[b], cov[b, b]
@@ -123,7 +133,7 @@ def advance(  # type: ignore[no-untyped-def]
     for block in numba.prange(_N_BLOCKS):
         mean, cov, gain = np.zeros(n_spans), np.zeros((n_spans, n_spans)), np.zeros(n_spans)
         for q in range(block * n // _N_BLOCKS, (block + 1) * n // _N_BLOCKS):
-            mean[:], cov[:] = 0.0, prior
+            _begin_all(prior, mean, cov)
             never = share
             for row in range(first[q], known[q]):
                 p = learn(mean, cov, gain, n_spans, span[row], is_contact[row], logit[row])
@@ -136,7 +146,8 @@ def advance(  # type: ignore[no-untyped-def]
                 p = learn(mean, cov, gain, n_spans, path_span[row], False, path_logit[row] + tired)
                 never, _ = hear(never, p, False, odds_going_on)
                 seconds[q] = path_seconds[row]
-                faded[q, :, b] += np.float32(1.0)
+                for h in range(n_lives):
+                    faded[q, h, b] += np.float32(1.0)
             nevers[q] = never
             for i in range(n_spans):
                 means[q, i], variances[q, i] = mean[i], cov[i, i]

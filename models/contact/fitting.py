@@ -26,6 +26,8 @@ from models.contact.off_policy import OffPolicy, measure_off_policy
 from models.contact.rivals import RIVALS, Judged, build_training_rows, judge_rivals
 from models.contact.trust import Trust
 
+_MORE_TREES = 2  # for work, of those that were worth keeping on the folds that judge
+
 
 @dataclass(frozen=True)
 class FittedNight:
@@ -120,7 +122,8 @@ def fit_night(
     progress(0.5)
     with _timed(seconds, "model"):
         hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, lately_days)
-        model = fit_trees(hierarchy, log, *production, settings, rng, params, grow)
+        most = min((params or {}).get("n_trees", settings.model.n_trees), _MORE_TREES * held_out.booster.num_trees())
+        model = fit_trees(hierarchy, log, *production, settings, rng, {**(params or {}), "n_trees": most}, grow)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     found = off_policy.metrics | (drift.metrics if drift else {}) | _tell_trust(trust)

@@ -71,7 +71,9 @@ class Hierarchy:
         """What the hierarchy says of a log; of every log the newest reading is kept for who asks next."""
         kept = _READINGS.get(log)
         if kept is None or kept.hierarchy is not self:
-            kept = _READINGS[log] = Reading(self, replace(log))  # a copy: what refers to its own key is never let go
+            is_alike = kept is not None and kept.hierarchy.encoding is self.encoding
+            codes = kept.codes if kept is not None and is_alike else self.encoding.encode(log.customers)
+            kept = _READINGS[log] = Reading(self, replace(log), codes)  # a copy: the key itself would never be let go
         return kept
 
     def person_states(self, log: DialLog) -> PersonStates:
@@ -146,15 +148,14 @@ class Hierarchy:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a hierarchy says of a log, each part worked out when it is first asked for."""
+    """What a hierarchy says of a log, each part worked out when it is first asked for.
+
+    ``codes`` holds every customer's level for every customer key, (n_customers,) int32 each.
+    """
 
     hierarchy: Hierarchy
     log: DialLog
-
-    @cached_property
-    def codes(self) -> dict[str, np.ndarray]:
-        """Level of every customer for every customer key; (n_customers,) int32 each."""
-        return self.hierarchy.encoding.encode(self.log.customers)
+    codes: dict[str, np.ndarray]
 
     @cached_property
     def tables(self) -> np.ndarray:
@@ -201,7 +202,8 @@ def fit_hierarchy(
         sweeps = [_FIRST_SWEEPS] + [_LATER_SWEEPS] * (_TURNS - 1)
     else:
         fitted, sweeps = replace(start, tables=[t for t in start.tables if not t.since]), [_LATER_SWEEPS]
-    codes, slots, worn = codes_of_dials(fitted.encoding, log), slot_codes(log.dials), log.history.failures_before
+    codes = {key: level[log.history.customer_row] for key, level in fitted.read(log).codes.items()}
+    slots, worn = slot_codes(log.dials), log.history.failures_before
     weights = np.array(fitted.fatigue)
     foreseen = None if start is None else fitted.foresee(log)
     for n_sweeps in sweeps:
@@ -234,7 +236,8 @@ def add_lately(fitted: Hierarchy, log: DialLog, settings: Settings, days: int) -
     seconds = log.history.seconds
     since = int(seconds.max(initial=0)) - days * 86_400
     rows = np.flatnonzero(seconds >= since)
-    codes = {key: level[rows] for key, level in codes_of_dials(fitted.encoding, log).items()}
+    who = log.history.customer_row[rows]
+    codes = {key: level[who] for key, level in fitted.read(log).codes.items()}
     slots = {key: level[rows] for key, level in slot_codes(log.dials).items()}
     foreseen = fitted.foresee(log)
     known = fitted.read(log).logit[rows] + foreseen.mean[rows]
