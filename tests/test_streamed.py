@@ -14,7 +14,7 @@ from configs.settings import Settings
 from models.contact.model import ContactModel
 from models.registry import read_model
 from pipelines.chunks import read_chunk, split_source
-from pipelines.exports.tables import call_list_schema
+from pipelines.exports.tables import call_list_schema, write_csv
 from pipelines.morning import read_morning
 from pipelines.order import Order, build_order
 from pipelines.sources import read_source
@@ -46,7 +46,11 @@ def parquet(small_night: FinishedNight, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def planned(order: Order, model: ContactModel, parquet: Path, tmp_path_factory) -> tuple[StreamedPlan, Path]:
     out = tmp_path_factory.mktemp("chunks") / "out"
-    return plan_in_chunks(parquet, out, model, order.as_of, Settings(), per_chunk=800), out
+    return plan_in_chunks(parquet, out, model, order.as_of, Settings(), per_chunk=800, n_processes=1), out
+
+
+def read_excluded(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "excluded.csv", dtype="str", encoding="utf-8-sig")
 
 
 def test_the_list_is_worth_what_the_nights_list_is(planned, small_night):
@@ -69,12 +73,36 @@ def test_the_list_has_the_columns_and_the_order_of_a_nights(planned, order):
     assert (listed.groupby("slot_start").cumcount() + 1 == listed["rank"]).all()
     by_day = listed.assign(day=listed["slot_start"].dt.date)
     assert not by_day.duplicated(["customer_id", "day"]).any()
-    assert sorted(path.name for path in out.iterdir()) == ["call_list.parquet", "excluded.parquet", "run.json"]
+
+
+def test_its_files_are_written_like_a_nights(planned, small_night, tmp_path):
+    plan, out = planned
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert files == {
+        *["call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "run.json", "quarantine/rejects.csv"]
+    }
+    listed = pq.read_table(out / "call_list.parquet").to_pandas()
+    write_csv(listed, tmp_path / "list.csv")
+    assert (out / "call_list.csv").read_bytes() == (tmp_path / "list.csv").read_bytes()
+    rejects = [folder / "quarantine" / "rejects.csv" for folder in (out, small_night.out)]
+    ours, nights = (pd.read_csv(file, encoding="utf-8-sig").sort_values(["table", "row", "column"]) for file in rejects)
+    assert ours.to_dict("records") == nights.to_dict("records")
+    seats, given = (pd.read_csv(folder / "staffing.csv", encoding="utf-8-sig") for folder in (out, small_night.out))
+    assert seats["slot_start"].equals(given["slot_start"])
+    assert seats["dials_given"].equals(given["dials_given"])
+    assert seats["expected_contacts"].sum() == pytest.approx(plan.expected_contacts, rel=1e-3)
+    assert seats["dials_recommended"].sum() <= seats["dials_given"].sum()
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["counts"]["excluded_by_reason"] == dict(read_excluded(out)["reason"].value_counts().sort_index())
+    night = json.loads((small_night.out / "run.json").read_text(encoding="utf-8"))
+    assert {k: v for k, v in record["inputs"]["counts"].items() if k in night["inputs"]["counts"]}.items() <= (
+        night["inputs"]["counts"].items()
+    )
 
 
 def test_nobody_is_lost(planned, small_night):
     _, out = planned
-    listed, excluded = pd.read_parquet(out / "call_list.parquet"), pd.read_parquet(out / "excluded.parquet")
+    listed, excluded = pd.read_parquet(out / "call_list.parquet"), read_excluded(out)
     assert not excluded["customer_id"].duplicated().any()
     assert not set(listed["customer_id"]) & set(excluded["customer_id"])
     night = {*pd.read_parquet(small_night.out / "call_list.parquet")["customer_id"]}
@@ -85,10 +113,11 @@ def test_nobody_is_lost(planned, small_night):
     assert (ours[barred["customer_id"]].to_numpy() == barred["reason"].to_numpy()).all()
 
 
-def test_it_is_the_same_plan_every_time(planned, order, model, parquet, tmp_path):
+def test_two_processes_make_the_same_plan_as_one(planned, order, model, parquet, tmp_path):
     plan, out = planned
-    plan_in_chunks(parquet, tmp_path / "again", model, order.as_of, Settings(), per_chunk=800)
-    assert (tmp_path / "again" / "call_list.parquet").read_bytes() == (out / "call_list.parquet").read_bytes()
+    plan_in_chunks(parquet, tmp_path / "again", model, order.as_of, Settings(), per_chunk=800, n_processes=2)
+    for name in ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
     assert plan.n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
 
 
@@ -116,7 +145,7 @@ def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_pat
 def test_what_a_plan_in_chunks_cannot_do_is_said(order, model, parquet, tmp_path):
     where = (tmp_path / "out", model, order.as_of)
     explores = Settings.model_validate({"planning": {"explore_share": 0.1}})
-    with pytest.raises(UsageError, match="explores nothing"):
+    with pytest.raises(UsageError, match=r"planning\.explore_share"):
         plan_in_chunks(parquet, *where, explores)
     bare = tmp_path / "bare"
     bare.mkdir()
