@@ -79,8 +79,8 @@ def _round(cells: Any) -> Any:
     numbers = cells.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64)
     millionths = np.divmod(np.rint(numbers * _MILLION).astype(np.int64), _MILLION)
     whole, rest = (pa.array(part).cast(pa.string()) for part in millionths)
-    spelled: Any = pc.binary_join_element_wise(whole, pc.utf8_lpad(rest, 6, "0"), pa.scalar("."))
-    return pc.if_else(cells.is_null(), "", spelled)
+    digits: list[Any] = [whole, pc.utf8_lpad(rest, 6, "0"), "."]
+    return pc.if_else(cells.is_null(), "", pc.binary_join_element_wise(*digits))
 
 
 def _write_texts(texts: Any, out: IO[bytes]) -> None:
