@@ -33,6 +33,7 @@ from pipelines.exports.folders import replace_folder
 from pipelines.exports.record import as_plain, spell_record
 from pipelines.exports.tables import STAFFING_COLUMNS, write_csv
 from pipelines.joined import Joined, join_chunks
+from pipelines.memory import read_peak_memory_mb
 from pipelines.relay import Leg, count_processes, place_all
 from pipelines.site import Opening, Site
 from pipelines.sources.folders import read_folder
@@ -66,7 +67,7 @@ class StreamedPlan:
     elapsed
         Seconds on the clock.
     n_processes, peak_mb
-        How many processes planned, and their largest memories added up.
+        How many processes planned, and the most memory of any stage, the largest of all its processes added up.
     notes
         What people must know.
     """
@@ -100,6 +101,10 @@ class _Placed:
     @property
     def counts(self) -> Counter[str]:
         return sum((leg.counts for leg in self.legs), Counter())
+
+    def measure_peak_mb(self, n_processes: int) -> float:
+        peaks = [leg.peak_mb for leg in self.legs]
+        return max(peaks) if n_processes == 1 else sum(peaks)
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -150,10 +155,12 @@ def plan_in_chunks(
     began, run_id = time.perf_counter(), str((facts or {}).get("run_id", f"{as_of:%Y%m%d}-chunks"))
     with replace_folder(out, run_id) as folder:
         site = split(source, folder / ".spool", model, as_of, settings, per_chunk or settings.planning.per_chunk)
+        peaks = [read_peak_memory_mb()]  # of this stage, in which no other process runs
         n = n_processes or count_processes(len(site.sizes))
         placed = place(site, n)
         joined = write(site, placed, folder)
-        plan = _sum_up(site, placed, joined, n, time.perf_counter() - began, notes)
+        peaks += [placed.measure_peak_mb(n), read_peak_memory_mb()]
+        plan = _sum_up(site, placed, joined, n, max(peaks), time.perf_counter() - began, notes)
         record = build_record(site, placed, plan, joined) | {"inputs": _describe_inputs(source, placed)}
         record |= facts or {}
         (folder / "run.json").write_text(spell_record(as_plain(record)), encoding="utf-8")
@@ -219,9 +226,9 @@ def write(site: Site, placed: _Placed, folder: Path) -> Joined:
 
 
 def _sum_up(
-    site: Site, placed: _Placed, joined: Joined, n_processes: int, elapsed: float, told: tuple[str, ...]
+    site: Site, placed: _Placed, joined: Joined, n_processes: int, peak_mb: float, elapsed: float, told: tuple[str, ...]
 ) -> StreamedPlan:
-    stream, peaks = placed.stream, [leg.peak_mb for leg in placed.legs]
+    stream = placed.stream
     notes = [*told, LEFT_OUT, *placed.opening.advice.remarks]
     if site.settings.staffing.shifts:
         notes.append("planned in chunks: no roster of shifts is made, seats are moved freely")
@@ -242,7 +249,7 @@ def _sum_up(
         seconds={work: round(seconds, 1) for work, seconds in placed.seconds.items()},
         elapsed=round(elapsed, 1),
         n_processes=n_processes,
-        peak_mb=round(max(peaks) if n_processes == 1 else sum(peaks), 1),
+        peak_mb=round(peak_mb, 1),
         notes=tuple(notes),
     )
 
