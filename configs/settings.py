@@ -83,6 +83,7 @@ class PlanningSettings(_Frozen):
     max_slot_dials: int | None = Field(
         None, ge=0, description="most dials a slot may hold; default: busiest given slot"
     )
+    per_chunk: int = Field(100_000, ge=500, description="customers planned together where there are too many for one")
 
 
 class ShiftTemplate(_Frozen):

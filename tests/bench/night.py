@@ -46,8 +46,8 @@ def run(source: Path, out: Path, staffing: str) -> None:
     """Run the night and print what each stage took."""
     from datetime import date
 
+    from pipelines.memory import read_peak_memory_mb
     from pipelines.nightly import nightly
-    from pipelines.stages import read_peak_memory_mb
 
     began = time.perf_counter()
     night = nightly.fn(str(source), str(out), date(2026, 11, 2), staffing=staffing)
