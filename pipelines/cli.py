@@ -72,6 +72,9 @@ def nightly(
     decisions: Decided = None,
     engine: Engine = "local",
     scheduler: Scheduler = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Read the whole log again; nothing kept of earlier runs is used.")
+    ] = False,
 ) -> None:
     """Run the whole night: read, check, fit, plan, staff, measure gains, write.
 
@@ -84,7 +87,7 @@ def nightly(
 
         when = _date_of(run_date, config)
         decided = None if decisions is None else str(decisions)
-        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler)
+        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler, rebuild)
         tell_night(run_flow(flow, *asked), out)
 
 

@@ -26,6 +26,7 @@ def nightly(
     decisions: str | None = None,
     engine: str = "local",
     scheduler: str | None = None,
+    rebuild: bool = False,
 ) -> Night:
     """Run the whole night.
 
@@ -34,7 +35,7 @@ def nightly(
     KakedokiError
         By cause, see DESIGN section 9; nothing half-written is left, and running it again is safe.
     """
-    order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
+    order = read_order(source, out, run_date, horizon_days, staffing, config, decisions, rebuild)
     with (
         hold_lock(order.var),
         open_cluster(engine, scheduler, order.var) as cluster,

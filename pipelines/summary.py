@@ -1,16 +1,18 @@
 """What a command says on the screen when it is done."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.night import Night
-from pipelines.replan import Replanned
-from pipelines.train import NightModel
+if TYPE_CHECKING:  # a command imports only what it needs
+    from pipelines.night import Night
+    from pipelines.replan import Replanned
+    from pipelines.train import NightModel
 
 
-def tell_night(night: Night, out: Path, console: Console | None = None) -> None:
+def tell_night(night: "Night", out: Path, console: Console | None = None) -> None:
     """Print the run in a few lines: what was planned, what it gains, where list and report are."""
     console = console or Console(soft_wrap=True)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -33,7 +35,7 @@ def tell_night(night: Night, out: Path, console: Console | None = None) -> None:
         console.print(f"{'warning' if note == warning else 'note'}: {note}", highlight=False, markup=False)
 
 
-def tell_replan(done: Replanned, out: Path, console: Console | None = None) -> None:
+def tell_replan(done: "Replanned", out: Path, console: Console | None = None) -> None:
     """Print what the rest of the day holds, who is left out and why, and where the list is."""
     console = console or Console(soft_wrap=True)
     counts, record = done.record["counts"], done.record
@@ -48,7 +50,7 @@ def tell_replan(done: Replanned, out: Path, console: Console | None = None) -> N
         console.print(f"note: {note}", highlight=False, markup=False)
 
 
-def tell_model(chosen: NightModel, console: Console | None = None) -> None:
+def tell_model(chosen: "NightModel", console: Console | None = None) -> None:
     """Print which model plans from now on, and how it and its rivals did on the forward fold."""
     console = console or Console(soft_wrap=True)
     if chosen.fitted is not None:
