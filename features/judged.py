@@ -100,6 +100,7 @@ def join_logs(parts: Sequence[JudgedLog]) -> JudgedLog:
     shifted = [
         part.rejects.assign(position=part.rejects["position"] + start)
         for part, start in zip(parts, starts[:-1], strict=True)
+        if len(part.rejects)
     ]
     return JudgedLog(cells, join_rejects(shifted))
 

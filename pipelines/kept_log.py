@@ -10,12 +10,13 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +30,9 @@ KEPT = "kept"
 _CODE = (cells, columns, judged, outcomes, quarantine, schemas)
 _LIBRARIES = ("duckdb", "numpy", "pandas", "pandera", "pyarrow")
 _INDEX = "log.json"
+_NO_REJECTS = quarantine.join_rejects([])
+_ROW = CELLS.get_field_index("row")
+_TOGETHER = 1 << 18  # rows, or a block more
 
 
 @dataclass(frozen=True)
@@ -78,17 +82,19 @@ def read_log(blocks: Sequence[Block], folder: Path, zone: str, *, rebuild: bool 
     if rebuild:
         shutil.rmtree(folder, ignore_errors=True)
     home = folder / name_judge(zone)
-    before, parts, facts, n_read = _read_index(home), [], [], 0
-    for block in blocks:
-        log = _read_block(home / f"{block.digest}.parquet")
-        if log is None:
-            log = _number(judge_log(block.read(), zone), -block.first_row)
-            _keep(home / f"{block.digest}.parquet", log)
-            n_read += len(log)
-        parts.append(_number(log, block.first_row))
-        facts.append({"digest": block.digest, "n_rows": len(log), **_span(log)})
+    before = _read_index(home)
+    logs = {block.digest: _read_block(home / f"{block.digest}.parquet") for block in blocks}
+    unknown = {block.digest: block for block in blocks if logs[block.digest] is None}
+    n_read = 0
+    for block, log in _judge(list(unknown.values()), zone):
+        logs[block.digest] = log
+        _keep(home / f"{block.digest}.parquet", log)
+        n_read += len(log)
+    parts = [(block, log) for block in blocks if (log := logs[block.digest]) is not None]
+    facts = [{"digest": block.digest, "n_rows": len(log), **_span(log)} for block, log in parts]
     _sweep(folder, home, facts)
-    return LogReading(join_logs(parts), n_read, _tell_change(before, facts))
+    whole = join_logs([_number(log, block.first_row) for block, log in parts])
+    return LogReading(whole, n_read, _tell_change(before, facts))
 
 
 def name_judge(zone: str) -> str:
@@ -133,12 +139,49 @@ def write_private(file: Path, table: pa.Table) -> None:
         beside.unlink(missing_ok=True)
 
 
+def _judge(blocks: Sequence[Block], zone: str) -> Iterator[tuple[Block, JudgedLog]]:
+    """Judge blocks, many at a time because a judgement has its own price; lines count from each block's first."""
+    waiting: list[tuple[Block, pd.DataFrame]] = []
+    for block in blocks:
+        frame = block.read()
+        if frame.empty:  # whatever its columns, it holds nothing to judge
+            yield block, join_logs([])
+            continue
+        is_alike = not waiting or waiting[0][1].dtypes.equals(frame.dtypes)
+        if not is_alike or sum(len(kept) for _, kept in waiting) > _TOGETHER:
+            yield from _judge_together(waiting, zone)
+            waiting = []
+        waiting.append((block, frame))
+    yield from _judge_together(waiting, zone)
+
+
+def _judge_together(waiting: list[tuple[Block, pd.DataFrame]], zone: str) -> Iterator[tuple[Block, JudgedLog]]:
+    if not waiting:
+        return
+    begins = np.cumsum([0, *(len(frame) for _, frame in waiting)])
+    placed = [
+        frame.set_axis(pd.RangeIndex(at, at + len(frame)), axis=0)
+        for at, (_, frame) in zip(begins, waiting, strict=False)
+    ]
+    whole = judge_log(pd.concat(placed).rename_axis("row"), zone)
+    for (block, frame), begin, end in zip(waiting, begins[:-1], begins[1:], strict=True):
+        lines = frame.index.to_numpy("int64") - block.first_row
+        positions = whole.rejects["position"]
+        rejects = whole.rejects[(positions >= begin) & (positions < end)].reset_index(drop=True)
+        at = rejects["position"] - begin
+        rejects = rejects.assign(position=at, row=lines[at.to_numpy()])
+        cells = whole.cells.slice(begin, end - begin).set_column(_ROW, "row", pa.array(lines, pa.int64()))
+        yield block, JudgedLog(cells, rejects)
+
+
 def _read_block(file: Path) -> JudgedLog | None:
     try:
         table = pq.ParquetFile(file).read()
         listed = json.loads((table.schema.metadata or {})[b"rejects"])
-        rejects = pd.DataFrame(listed, columns=list(judged.join_rejects([]).columns))
-        return JudgedLog(table.cast(CELLS), rejects.astype(judged.join_rejects([]).dtypes.to_dict()))
+        rejects = _NO_REJECTS
+        if listed:
+            rejects = pd.DataFrame(listed, columns=list(rejects.columns)).astype(rejects.dtypes.to_dict())
+        return JudgedLog(table.cast(CELLS), rejects)
     except FileNotFoundError:
         return None
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
@@ -153,10 +196,9 @@ def _keep(file: Path, log: JudgedLog) -> None:
 
 def _number(log: JudgedLog, by: int) -> JudgedLog:
     """The same rows ``by`` lines further down."""
-    at = CELLS.get_field_index("row")
     rows = pc.add(log.cells["row"], pa.scalar(by, pa.int64()))
-    moved = log.rejects.assign(row=log.rejects["row"] + by)
-    return JudgedLog(log.cells.set_column(at, "row", rows), moved)
+    moved = log.rejects.assign(row=log.rejects["row"] + by) if len(log.rejects) else log.rejects
+    return JudgedLog(log.cells.set_column(_ROW, "row", rows), moved)
 
 
 def _span(log: JudgedLog) -> dict[str, str | None]:

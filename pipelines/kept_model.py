@@ -1,4 +1,4 @@
-"""The model of the newest plan, kept beside the log, so that the afternoon is planned again without asking the registry."""
+"""The model of the newest plan, kept beside the log: the afternoon is planned again without asking the registry."""
 
 import json
 import logging

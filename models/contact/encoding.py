@@ -5,6 +5,8 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 UNKNOWN = 0
 """Level of a missing value, and of any value that was not there when the model was fitted."""
@@ -45,8 +47,9 @@ class Encoding:
         """Level of every customer for every key; (n,) int32 each."""
         codes = {"": np.zeros(len(customers), dtype="int32")}
         for name, values in self.levels.items():
-            found = pd.Index(values, dtype="str").get_indexer(pd.Index(customers[name]))
-            codes[name] = found.astype("int32") + 1
+            given = pa.array(customers[name].astype("str"), pa.large_string(), from_pandas=True)
+            found = pc.index_in(given, pa.array(values, pa.large_string())).fill_null(-1)
+            codes[name] = found.to_numpy(zero_copy_only=False).astype("int32") + 1
         for name, edges in self.edges.items():
             number = customers[name].to_numpy("float64")
             band = np.digitize(number, edges) + 1

@@ -66,10 +66,17 @@ class Hierarchy:
         """What is believed of every person around every dial of the log."""
         return filter_persons(log.history, self.logit_of_dials(log), self.variances.covariance(), self.never)
 
+    def believe_nothing(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and variance of all spans (n, n_spans), chance of never (n,), of customers without any dial."""
+        variance = np.broadcast_to(np.diag(self.variances.covariance()).astype("float32"), (n, N_SPANS))
+        return np.zeros((n, N_SPANS), dtype="float32"), variance, np.full(n, self.never.share, dtype="float32")
+
     def advance(self, log: DialLog, start: Beliefs, customer_rows: np.ndarray, path: FailedDials) -> Beliefs:
         """What will be believed of customers once the dials of a path have failed; see ``advance_persons``."""
         laws = (self.variances.covariance(), self.never, np.array(self.fatigue))
-        return advance_persons(log.history, self.logit_of_dials(log), *laws, start, customer_rows, path)
+        is_few = len(customer_rows) < len(log.customers) // 4
+        theirs = log.of_customers(customer_rows) if is_few else log
+        return advance_persons(theirs.history, self.logit_of_dials(theirs), *laws, start, customer_rows, path)
 
     def table_logit(self, codes: dict[str, np.ndarray], slots: dict[str, np.ndarray]) -> np.ndarray:
         """What segment and slot say of each row, without person and fatigue; (m,) float32."""
@@ -126,7 +133,8 @@ class Hierarchy:
     def logit_of_dials(self, log: DialLog) -> np.ndarray:
         """Log-odds of every dial of the log from segment, slot and fatigue, without the person; (n_dials,)."""
         tables = sum_effects(self.tables, codes_of_dials(self.encoding, log), slot_codes(log.dials))
-        return np.asarray(tables + columns_of_dials(log) @ np.array(self.fatigue, dtype="float32"))
+        worn = zip(columns_of_dials(log).T, np.array(self.fatigue, dtype="float32"), strict=True)
+        return sum((column * weight for column, weight in worn), start=tables)  # BLAS adds otherwise in other sizes
 
 
 def fit_hierarchy(

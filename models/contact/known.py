@@ -101,6 +101,8 @@ def hash_persons(hierarchy: Hierarchy, log: DialLog, before_seconds: np.ndarray)
 
 def _filter_again(hierarchy: Hierarchy, log: DialLog, rows: np.ndarray, before_seconds: np.ndarray) -> Believed:
     theirs = log.of_customers(rows)
+    if len(theirs.dials) == 0:  # nothing to run, which saves waking numba
+        return hierarchy.believe_nothing(len(rows))
     states = hierarchy.person_states(theirs)
     return states.at(theirs.history.position(rows, before_seconds), theirs.history.first[rows])
 

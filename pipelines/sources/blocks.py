@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from features.judged import hash_rows
 from pipelines.sources.delimited import CsvText
 
-ROWS = 1 << 15
+ROWS = 1 << 14
 """Rows of a block, about; four times as many at most."""
 
 _LOOKED_AT = 48
