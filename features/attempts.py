@@ -1,17 +1,22 @@
-"""The call log of a night: judged, cleaned, cut at ``as_of``; what is refused still counts against the customer."""
+"""The call log of a night: settled with the other tables, cut at ``as_of``; what is refused counts all the same."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from configs.errors import ContractError
-from features.columns import ATTEMPT_COLUMNS, ParsedTable, parse_table
+from features.columns import ATTEMPT_COLUMNS
+from features.judged import JudgedLog, judge_log
 from features.outcomes import OUTCOMES
 from features.quarantine import join_rejects, list_rejects, mark_rejected
-from features.schemas import ATTEMPTS, judge_key, judge_rows
 
-_FLOATS = ("ring_seconds", "talk_seconds", "wrap_seconds", "propensity")
+_NAME = "call_attempts"
+_REPEATED = "repeated: the first row with this key is kept"
+_UNKNOWN = "unknown customer: not in the customers table"
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,14 @@ class CheckedAttempts:
 
 
 def check_attempts(
-    raw: pd.DataFrame, customer_ids: pd.Index, refused_ids: frozenset[str], as_of: pd.Timestamp, zone: str
+    raw: pd.DataFrame | JudgedLog, customer_ids: pd.Index, refused_ids: frozenset[str], as_of: pd.Timestamp, zone: str
 ) -> CheckedAttempts:
     """Judge the attempts before ``as_of`` and keep the good ones, sorted by time and ``attempt_id``.
 
     Parameters
     ----------
+    raw
+        The log as read, or its cells judged before.
     customer_ids
         Ids of the clean customers; their position becomes ``customer_row``.
     refused_ids
@@ -56,27 +63,30 @@ def check_attempts(
     >>> checked.frame["customer_row"].tolist()
     [0]
     """
-    table = parse_table("call_attempts", raw, ATTEMPT_COLUMNS, zone)
-    is_after = (table.frame["attempted_at"] >= as_of).to_numpy()
+    log = raw if isinstance(raw, JudgedLog) else judge_log(raw, zone)
+    cells = log.cells
+    is_after = _flags(
+        pc.greater_equal(cells["attempted_at"], pa.scalar(as_of.tz_convert("UTC"), pa.timestamp("us", "UTC")))
+    )
     is_known_tonight = ~is_after
     if not is_known_tonight.any():
         raise ContractError(
-            f"call_attempts: no attempt before {as_of.date()} ({len(raw):,} rows read): is the run date right?"
+            f"{_NAME}: no attempt before {as_of.date()} ({len(log):,} rows read): is the run date right?"
         )
-    customer_rows = customer_ids.get_indexer(pd.Index(table.frame["customer_id"])).astype("int32")
-    is_of_quarantined = is_known_tonight & table.frame["customer_id"].isin(list(refused_ids)).to_numpy()
+    customer_rows = _find(cells["customer_id"], customer_ids)
+    is_of_quarantined = is_known_tonight & (_find(cells["customer_id"], sorted(refused_ids)) >= 0)
     is_judged = is_known_tonight & ~is_of_quarantined
-    rejects = _judge(table, customer_rows, is_judged)
-    is_good = is_judged & ~mark_rejected(rejects, len(table.rows))
-    repeats = join_rejects(judge_key(table, "attempt_id", is_good))
-    is_kept = is_good & ~mark_rejected(repeats, len(table.rows))
+    rejects = _judge(log, customer_rows, is_judged)
+    is_good = is_judged & ~mark_rejected(rejects, len(log))
+    repeats = _list(log, is_good & _repeats(cells["attempt_id"], is_good), "attempt_id", _REPEATED)
+    is_kept = is_good & ~mark_rejected(repeats, len(log))
     is_rejected = is_judged & ~is_kept
     return CheckedAttempts(
-        frame=_clean(table, customer_rows, is_kept),
-        held=_hold(table, customer_rows, is_rejected & (customer_rows >= 0)),
-        of_quarantined=table.frame.loc[is_of_quarantined, ["customer_id", "attempted_at", "outcome"]],
+        frame=_clean(cells, customer_rows, is_kept, zone),
+        held=_hold(cells, customer_rows, is_rejected & (customer_rows >= 0), zone),
+        of_quarantined=_frame(cells, is_of_quarantined, ("customer_id", "attempted_at", "outcome"), zone),
         rejects=join_rejects([rejects, repeats]),
-        n_read=len(table.rows),
+        n_read=len(log),
         n_rejected=int(is_rejected.sum()),
         n_after_as_of=int(is_after.sum()),
         n_of_quarantined=int(is_of_quarantined.sum()),
@@ -104,45 +114,84 @@ def find_phone_dials(of_quarantined: pd.DataFrame, refused_phones: pd.DataFrame)
     return dials.assign(outcome=outcome).sort_values(["phone", "attempted_at"], ignore_index=True)
 
 
-def _judge(table: ParsedTable, customer_rows: np.ndarray, is_judged: np.ndarray) -> pd.DataFrame:
-    is_sound = is_judged & ~table.is_faulty
-    is_unknown = is_sound & (customer_rows < 0) & table.frame["customer_id"].notna().to_numpy()
-    unknown = list_rejects(
-        table.name,
-        table.rows,
-        np.flatnonzero(is_unknown),
-        "customer_id",
-        table.raw["customer_id"],
-        "unknown customer: not in the customers table",
+def _judge(log: JudgedLog, customer_rows: np.ndarray, is_judged: np.ndarray) -> pd.DataFrame:
+    is_sound = is_judged & ~_flags(log.cells["is_faulty"])
+    is_unknown = is_sound & (customer_rows < 0) & _flags(log.cells["customer_id"].is_valid())
+    broken = log.rejects[is_judged[log.rejects["position"].to_numpy()]]
+    return join_rejects([broken, _list(log, is_unknown, "customer_id", _UNKNOWN)])
+
+
+def _list(log: JudgedLog, is_meant: np.ndarray, column: str, reason: str) -> pd.DataFrame:
+    positions = np.flatnonzero(is_meant)
+    few = log.cells.select(["row", column]).take(positions)
+    listed = list_rejects(
+        _NAME, few["row"].to_numpy(), np.arange(len(positions)), column, few[column].to_pandas(), reason
     )
-    unreadable = [part.loc[is_judged[part["position"].to_numpy()]] for part in table.unreadable]
-    return join_rejects([*unreadable, unknown, *judge_rows(table, ATTEMPTS, is_sound)])
+    return listed.assign(position=positions)
 
 
-def _clean(table: ParsedTable, customer_rows: np.ndarray, is_kept: np.ndarray) -> pd.DataFrame:
-    kept = table.frame.loc[is_kept]
-    return kept.assign(
-        customer_row=customer_rows[is_kept],
-        converted=kept["converted"].fillna(False).astype(bool),
-        refused=kept["refused"].fillna(False).astype(bool),
-        **{name: kept[name].astype("float32") for name in _FLOATS},
-    ).sort_values(["attempted_at", "attempt_id"], ignore_index=True)
+def _repeats(ids: pa.ChunkedArray, is_asked: np.ndarray) -> np.ndarray:
+    """Whether an earlier one of the asked rows has the same id; (n,) bool. Codes are given by first appearance."""
+    codes = ids.filter(pa.array(is_asked)).combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    newest = np.maximum.accumulate(np.append(-1, codes))[:-1]
+    repeated = np.zeros(len(is_asked), dtype=bool)
+    repeated[is_asked] = codes <= newest
+    return repeated
 
 
-def _hold(table: ParsedTable, customer_rows: np.ndarray, is_held: np.ndarray) -> pd.DataFrame:
+def _clean(cells: pa.Table, customer_rows: np.ndarray, is_kept: np.ndarray, zone: str) -> pd.DataFrame:
+    order = _sort(cells.select(["attempted_at", "attempt_id"]), np.flatnonzero(is_kept))
+    kept = _frame(cells, order, tuple(ATTEMPT_COLUMNS), zone)
+    return kept.assign(customer_row=customer_rows[order])
+
+
+def _sort(keys: pa.Table, rows: np.ndarray) -> np.ndarray:
+    """The rows by time, those of one instant by ``attempt_id``: only of these are ids compared."""
+    at = keys["attempted_at"].cast(pa.int64()).to_numpy()[rows]
+    order = np.argsort(at, kind="stable")
+    is_same = np.diff(at[order]) == 0
+    tied = np.flatnonzero(np.append(is_same, False) | np.append(False, is_same))
+    ids = keys["attempt_id"].take(rows[order[tied]]).to_numpy(zero_copy_only=False)
+    nth = np.unique(ids.astype(object), return_inverse=True)[1] if len(tied) else tied
+    order[tied] = order[tied][np.lexsort((nth, at[order[tied]]))]
+    return rows[order]
+
+
+def _hold(cells: pa.Table, customer_rows: np.ndarray, is_held: np.ndarray, zone: str) -> pd.DataFrame:
     """Keep rejected attempts for caps and bars, but for whole rows repeated word by word: those are the same dial."""
-    is_copy = table.raw.duplicated().to_numpy() if is_held.any() else is_held
-    rejected = table.frame.loc[is_held & ~is_copy]
+    is_copy = pd.Series(cells["content"].to_numpy()).duplicated().to_numpy() if is_held.any() else is_held
+    is_meant = is_held & ~is_copy
+    rejected = _frame(cells, is_meant, ("attempted_at", "outcome", "refused", "is_refusal_unreadable"), zone)
     outcome = rejected["outcome"]
-    said = table.raw.loc[rejected.index, "refused"] if "refused" in table.raw else None
-    # what somebody wrote about a refusal and cannot be read bars the customer: better one call too few
-    is_written = said.notna() & (said.astype("str").str.strip() != "") if said is not None else False
-    is_unreadable = rejected["refused"].isna() & is_written
     return pd.DataFrame(
         {
-            "customer_row": customer_rows[is_held & ~is_copy],
+            "customer_row": customer_rows[is_meant],
             "attempted_at": rejected["attempted_at"],
             "outcome": outcome.where(outcome.isin(OUTCOMES)),
-            "refused": rejected["refused"].fillna(False).astype(bool) | is_unreadable,
+            "refused": rejected["refused"] | rejected["is_refusal_unreadable"],
         }
     ).sort_values(["customer_row", "attempted_at"], ignore_index=True)
+
+
+def _frame(cells: pa.Table, rows: np.ndarray, columns: tuple[str, ...], zone: str) -> pd.DataFrame:
+    """Chosen rows (positions, or a mask) and columns in pandas; flags that are not said are no."""
+    chosen = cells.select(list(columns))
+    chosen = chosen.filter(pa.array(rows)) if rows.dtype == bool else chosen.take(rows)
+    typed = []
+    for name in columns:
+        column = chosen[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(pa.large_string())
+        elif pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("us", zone))
+        typed.append(column.fill_null(False) if pa.types.is_boolean(column.type) else column)
+    return pa.table(typed, names=list(columns)).to_pandas()
+
+
+def _find(ids: pa.ChunkedArray, known: Iterable[str]) -> np.ndarray:
+    """Position of each id among the known ones, -1 for none; (n,) int32."""
+    return np.asarray(pc.index_in(ids, pa.array(known, pa.large_string())).fill_null(-1).to_numpy().astype("int32"))
+
+
+def _flags(flags: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(flags.fill_null(False).to_numpy(zero_copy_only=False))

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0", "on", "○", "◯", "〇", "はい")
 """Spellings of yes, compared without case and surrounding blanks."""
@@ -20,6 +22,7 @@ MISSING_WORDS = ("null", "nan", "none", "na", "n/a", "nat", "<na>", r"\n")
 """Texts that mean "missing" in a number, flag or time (never in an id or a text: NA may be a region)."""
 
 _DATE_FIRST = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?"
+_PLAIN_NUMBER = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
 _HAS_OFFSET = r"\d{2}:\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)"
 
 
@@ -74,9 +77,20 @@ def read_numbers(column: "pd.Series[Any]") -> Cells:
     else:
         texts = _read_values(column)
         given = texts.notna().to_numpy()
-        numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
+        numbers = _parse_numbers(texts)
     finite = np.isfinite(numbers.to_numpy())
     return Cells(numbers.where(finite), given & ~finite)
+
+
+def _parse_numbers(texts: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Numbers as people write them by Arrow, in a tenth of the time; all other spellings by pandas."""
+    given = pa.array(texts, pa.large_string(), from_pandas=True)
+    is_plain = pc.match_substring_regex(given, _PLAIN_NUMBER).fill_null(False)
+    plain = pc.if_else(is_plain, given, None).cast(pa.float64())
+    numbers = pd.Series(plain.to_numpy(zero_copy_only=False).copy(), index=texts.index)
+    others = np.flatnonzero(texts.notna() & ~is_plain.to_numpy(zero_copy_only=False))
+    numbers.iloc[others] = pd.to_numeric(texts.iloc[others], errors="coerce").astype("float64")
+    return numbers
 
 
 def read_flags(column: "pd.Series[Any]") -> Cells:

@@ -1,5 +1,6 @@
 """The border: raw tables in, checked tables and a report out. Past it, nothing is checked again."""
 
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -8,6 +9,7 @@ from configs.errors import ContractError, TooManyBadRowsError
 from configs.settings import Settings
 from features.attempts import CheckedAttempts, check_attempts, find_phone_dials
 from features.customers import CheckedCustomers, check_customers
+from features.judged import JudgedLog
 from features.quarantine import REJECT_COLUMNS, join_rejects, mask_phones
 from features.seats import check_agents, check_capacity
 
@@ -73,7 +75,9 @@ class CheckReport:
     notes: tuple[str, ...]
 
 
-def check_tables(raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Settings) -> tuple[Tables, CheckReport]:
+def check_tables(
+    raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Settings, log: JudgedLog | None = None
+) -> tuple[Tables, CheckReport]:
     """Judge raw tables against the contract (DESIGN section 3); the inputs stay as they are.
 
     Parameters
@@ -84,6 +88,8 @@ def check_tables(raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Se
         cannot be trusted as a whole.
     as_of
         Exclusive instant up to which data are known; later attempts are counted and ignored.
+    log
+        The cells of call_attempts judged before, in place of the table.
 
     Raises
     ------
@@ -104,12 +110,13 @@ def check_tables(raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Se
     >>> report.counts["call_attempts_kept"], len(report.rejects)
     (1, 0)
     """
-    _require_tables(raw)
+    given = {**raw, "call_attempts": log} if log is not None else raw
+    _require_tables(given)
     zone = settings.timezone
     as_of = as_of.tz_convert(zone)
     customers = check_customers(raw["customers"], settings.attributes, settings.max_bad_share, zone)
     customer_ids = pd.Index(customers.frame["customer_id"])
-    attempts = check_attempts(raw["call_attempts"], customer_ids, customers.refused_ids, as_of, zone)
+    attempts = check_attempts(given["call_attempts"], customer_ids, customers.refused_ids, as_of, zone)
     nothing = (None, join_rejects([]))
     agents, agent_rejects = check_agents(raw["agents"], zone) if "agents" in raw else nothing
     capacity, capacity_rejects = check_capacity(raw["capacity"], zone) if "capacity" in raw else nothing
@@ -123,14 +130,14 @@ def check_tables(raw: dict[str, pd.DataFrame], as_of: pd.Timestamp, settings: Se
     return tables, CheckReport(rejects, customers.quarantined, counts, notes)
 
 
-def _require_tables(raw: dict[str, pd.DataFrame]) -> None:
+def _require_tables(raw: Mapping[str, Sized]) -> None:
     found = ", ".join(sorted(raw)) or "none"
     for name in ("customers", "call_attempts"):
         if name not in raw:
             raise ContractError(
                 f"{name}: table missing (found {found}): add {name}.csv or .parquet, or map it in a settings file"
             )
-        if raw[name].empty:
+        if len(raw[name]) == 0:
             raise ContractError(f"{name}: the table is empty: was the export cut off?")
 
 

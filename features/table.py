@@ -44,6 +44,12 @@ class DialLog:
         kept = self.dials.loc[rows].reset_index(drop=True)
         return DialLog(kept, self.history.take(np.flatnonzero(rows)), self.customers)
 
+    def of_customers(self, customer_rows: np.ndarray) -> "DialLog":
+        """The log of all dials to some customers, (m,) int in any order; nobody's row changes."""
+        is_theirs = np.zeros(len(self.customers), dtype=bool)
+        is_theirs[customer_rows] = True
+        return self.subset(is_theirs[self.history.customer_row])
+
 
 def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Settings) -> DialLog:
     """Sort the checked attempts and add slot features.
@@ -60,7 +66,7 @@ def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Se
     DialLog
         The same whatever the order of the input rows.
     """
-    order = _sort_dials(attempts)
+    order = _sort_dials(attempts, seconds_of(attempts["attempted_at"]))
     columns = ["customer_row", "attempted_at", "outcome", *(["propensity"] if "propensity" in attempts else [])]
     dials = add_slot_features(attempts[columns].take(order).reset_index(drop=True), "attempted_at", settings)
     day = dials["attempted_at"].dt.tz_localize(None).to_numpy("datetime64[D]")
@@ -68,17 +74,17 @@ def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Se
     return DialLog(dials, build_history(dials, len(customers)), customers)
 
 
-def _sort_dials(attempts: pd.DataFrame) -> np.ndarray:
-    """Positions by customer, time and, where both agree, attempt_id; (n,) int."""
-    rows, seconds = attempts["customer_row"].to_numpy(), seconds_of(attempts["attempted_at"])
+def _sort_dials(attempts: pd.DataFrame, seconds: np.ndarray) -> np.ndarray:
+    """By customer and time, those of one second by ``attempt_id``: only of these few are ids compared; (n,) int."""
+    rows = attempts["customer_row"].to_numpy("int64")
     order = np.lexsort((seconds, rows))
-    rows, seconds = rows[order], seconds[order]
-    same = (rows[1:] == rows[:-1]) & (seconds[1:] == seconds[:-1])
-    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))  # few; texts are slow to compare
-    names = attempts["attempt_id"].take(order[tied]).to_numpy(dtype=object)
-    by_name = np.unique(names, return_inverse=True)[1]
-    order[tied] = order[tied][np.lexsort((by_name, seconds[tied], rows[tied]))]
-    return order
+    is_same = (np.diff(rows[order]) == 0) & (np.diff(seconds[order]) == 0)
+    tied = np.flatnonzero(np.append(is_same, False) | np.append(False, is_same))
+    if len(tied):
+        those = order[tied]
+        nth = np.unique(attempts["attempt_id"].iloc[those].to_numpy(dtype=object), return_inverse=True)[1]
+        order[tied] = those[np.lexsort((nth, seconds[those], rows[those]))]
+    return np.asarray(order)
 
 
 def cut_nights(log: DialLog, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

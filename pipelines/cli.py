@@ -73,6 +73,9 @@ def nightly(
     engine: Engine = "local",
     scheduler: Scheduler = None,
     chunks: Chunks = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Read the whole log again; nothing kept of earlier runs is used.")
+    ] = False,
 ) -> None:
     """Run the whole night: read, check, fit, plan, staff, measure gains, write.
 
@@ -86,7 +89,7 @@ def nightly(
         when = _date_of(run_date, config)
         decided = None if decisions is None else str(decisions)
         asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler, chunks)
-        tell_night(run_flow(flow, *asked), out)
+        tell_night(run_flow(flow, *asked, rebuild), out)
 
 
 @app.command()

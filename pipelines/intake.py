@@ -1,6 +1,6 @@
 """The first two stages of every run: read the source, check it, and find the slots to be filled."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -13,8 +13,9 @@ from models.planning.decisions import Decisions
 from models.planning.handling import Effort, count_in_dials, find_effort
 from pipelines.decisions import read_decisions
 from pipelines.exports.writing import write_failed
+from pipelines.kept_log import LogReading, find_kept, read_log
 from pipelines.order import Order, reveal_password
-from pipelines.sources import RawSource, read_source
+from pipelines.sources import open_source
 from pipelines.stages import stage
 
 
@@ -48,6 +49,26 @@ class Intake:
     effort: Effort = field(default_factory=lambda: count_in_dials(Settings()))
 
 
+@dataclass(frozen=True)
+class ReadSource:
+    """What a run has read of its source, before it is checked.
+
+    Attributes
+    ----------
+    tables
+        customers, and agents and capacity where they exist, as ``pipelines.sources`` reads them.
+    reading
+        The log, its cells judged.
+    fingerprint, where
+        As of :class:`Intake`.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    reading: LogReading
+    fingerprint: dict[str, str]
+    where: str
+
+
 def _is_passing(error: BaseException) -> bool:
     """A server may be back in a moment; a folder that is missing now stays missing."""
     return isinstance(error, SourceError) and "://" in str(error)
@@ -55,23 +76,26 @@ def _is_passing(error: BaseException) -> bool:
 
 @stage(
     "read",
-    tell=lambda raw: ", ".join(f"{len(table):,} {name}" for name, table in raw.tables.items()),
+    tell=lambda raw: _tell_read(raw),
     retries=2,
     retry_when=_is_passing,
 )
-def read(order: Order) -> RawSource:
-    """Read the raw tables of the order's source.
+def read(order: Order) -> ReadSource:
+    """Read the raw tables of the order's source; of the log only what was not there on the last run.
 
     Raises
     ------
     SourceError, ContractError
         The source cannot be reached, or lacks a table.
     """
-    return read_source(reveal_password(order.source), order.settings)
+    opened = open_source(reveal_password(order.source), order.settings)
+    kept = find_kept(order.var, order.source)
+    reading = read_log(opened.blocks, kept, order.settings.timezone, rebuild=order.rebuild)
+    return ReadSource(opened.tables, reading, opened.fingerprint, opened.where)
 
 
 @stage("check", tell=lambda intake: _tell_check(intake))
-def check(order: Order, raw: RawSource) -> Intake:
+def check(order: Order, raw: ReadSource) -> Intake:
     """Check the tables against their contract and count the places of the horizon, before hours are spent on them.
 
     Raises
@@ -95,15 +119,23 @@ def read_order_decisions(order: Order, tables: Tables, slots: pd.DataFrame) -> D
     return read_decisions(order.decisions, tables.customers["customer_id"], slots, order.settings.slot_minutes)
 
 
-def judge(order: Order, raw: RawSource, as_of: pd.Timestamp | None = None) -> tuple[Tables, CheckReport]:
+def judge(order: Order, raw: ReadSource, as_of: pd.Timestamp | None = None) -> tuple[Tables, CheckReport]:
     """Check the tables as known at ``as_of`` (else the order's); too many bad rows are kept beside OUT."""
     try:
-        return check_tables(raw.tables, order.as_of if as_of is None else as_of, order.settings)
+        tables, report = check_tables(
+            raw.tables, order.as_of if as_of is None else as_of, order.settings, raw.reading.log
+        )
+        return tables, replace(report, notes=(*report.notes, raw.reading.note)) if raw.reading.note else report
     except TooManyBadRowsError as error:
         if order.out is None or error.rejects is None:
             raise
         failed = write_failed(order.out, error.rejects)
         raise TooManyBadRowsError(f"{error}; all {len(error.rejects):,} are in {failed}", error.rejects) from error
+
+
+def _tell_read(raw: ReadSource) -> str:
+    told = [f"{len(table):,} {name}" for name, table in raw.tables.items()]
+    return ", ".join([*told, f"{len(raw.reading.log):,} call_attempts, {raw.reading.n_read:,} of them not kept before"])
 
 
 def _tell_check(intake: Intake) -> str:

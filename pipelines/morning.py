@@ -14,13 +14,15 @@ from pydantic import ValidationError
 
 from configs.errors import UsageError
 from configs.settings import Settings
+from models.contact.model import ContactModel
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.handling import Effort, HandleTimes, count_in_dials
-from models.registry import read_model
 from pipelines.intake import Intake
+from pipelines.kept_log import find_kept
+from pipelines.kept_model import read_kept_model
+from pipelines.kept_persons import read_persons
 from pipelines.order import Order
 from pipelines.stages import stage
-from pipelines.train import open_store
 
 UNREGISTERED = "unregistered"
 _USED = ("customer_id", "slot_start", "p_keyman", "value", "is_firm", "attempt_number")
@@ -155,10 +157,10 @@ def recall(order: Order, intake: Intake, morning: Morning, now: pd.Timestamp) ->
     """
     tables = intake.tables
     try:
-        if morning.model_version == UNREGISTERED:
-            raise OSError("it was never registered")
-        model = read_model(open_store(order), morning.model_name, morning.model_version)
-        return build_scorer(model, tables.call_attempts, tables.customers, now, intake.slots, order.settings), ""
+        model = _read_model(order, morning)
+        known = read_persons(find_kept(order.var, order.source), model.hierarchy)
+        log = (tables.call_attempts, tables.customers)
+        return build_scorer(model, *log, now, intake.slots, order.settings, known), ""
     except (OSError, KeyError, TypeError, ValueError) as error:
         logging.getLogger("kakedoki").warning("the plan's model cannot be read: %s", error)
         note = (
@@ -166,3 +168,17 @@ def recall(order: Order, intake: Intake, morning: Morning, now: pd.Timestamp) ->
             "and the list's lowest for whoever is not in it"
         )
         return PlanScorer(morning, tables.customers["customer_id"], intake.slots), note
+
+
+def _read_model(order: Order, morning: Morning) -> ContactModel:
+    """The plan's model as kept beside the log, else from the registry, which brings MLflow along."""
+    name, version = morning.model_name, morning.model_version
+    if version == UNREGISTERED:
+        raise OSError("it was never registered")
+    kept = read_kept_model(find_kept(order.var, order.source), name, version)
+    if kept is not None:
+        return kept
+    from models.registry import read_model
+    from pipelines.train import open_store
+
+    return read_model(open_store(order), name, version)

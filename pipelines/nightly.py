@@ -30,6 +30,7 @@ def nightly(
     engine: str = "local",
     scheduler: str | None = None,
     chunks: bool | None = None,
+    rebuild: bool = False,
 ) -> Night | StreamedPlan:
     """Run the whole night.
 
@@ -38,7 +39,7 @@ def nightly(
     KakedokiError
         By cause, see DESIGN section 9; nothing half-written is left, and running it again is safe.
     """
-    order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
+    order = read_order(source, out, run_date, horizon_days, staffing, config, decisions, rebuild)
     in_chunks = is_for_chunks(order, chunks, engine)
     with (
         hold_lock(order.var),

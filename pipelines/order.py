@@ -3,14 +3,13 @@
 import hashlib
 import os
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-from prefect.runtime import flow_run
 from pydantic import ValidationError
 
 from configs.errors import UsageError
@@ -40,6 +39,8 @@ class Order:
         Folder of run artefacts.
     decisions
         File in which people have pinned and blocked; None without one.
+    rebuild
+        Forget what was kept of the source, and read all of it again.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Order:
     staffing_mode: str
     var: Path
     decisions: Path | None = None
+    rebuild: bool = False
 
     @property
     def as_of(self) -> pd.Timestamp:
@@ -124,6 +126,7 @@ def read_order(
     staffing: str = "fixed",
     config: Sequence[str] | None = None,
     decisions: str | None = None,
+    rebuild: bool = False,
 ) -> Order:
     """Build the order from the plain values that a flow's parameters can hold; ``var/`` is this process's own.
 
@@ -132,7 +135,7 @@ def read_order(
     UsageError
         As :func:`build_order`.
     """
-    return build_order(
+    order = build_order(
         source,
         None if out is None else Path(out),
         run_date,
@@ -142,9 +145,12 @@ def read_order(
         config_files=[Path(file).expanduser() for file in config or ()],
         decisions=None if decisions is None else Path(decisions),
     )
+    return replace(order, rebuild=rebuild)
 
 
 def _scheduled_date(timezone: str) -> date:
+    from prefect.runtime import flow_run
+
     if flow_run.id is None:
         raise UsageError("--run-date is missing: write YYYY-MM-DD")
     scheduled: datetime = flow_run.scheduled_start_time

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from configs.errors import KakedokiError
-from features.cells import read_texts
-from features.columns import ATTEMPT_COLUMNS, Kind
+from features.judged import JudgedLog, join_logs, judge_log
 from features.outcomes import CONTACT, WRONG_NUMBER
-from pipelines.sources import RawSource
 
 FILE = Path("outcomes") / "outcomes.sqlite"
 _BUSY_SECONDS = 10.0
@@ -187,55 +187,26 @@ def has_ended(posted: pd.DataFrame, since: datetime) -> bool:
     return bool((is_barred | is_reached).any())
 
 
-def add_posted(raw: RawSource, posted: pd.DataFrame, zone: str) -> tuple[RawSource, int]:
+def add_posted(log: JudgedLog, posted: pd.DataFrame) -> tuple[JudgedLog, int]:
     """Lay posted dials beside the log of a source, as far as their ``attempt_id`` is not in it yet.
 
     Parameters
     ----------
     posted
         As :func:`read_outcomes_between` gives them.
-    zone
-        The centre's, in which naive times of the log are.
 
     Returns
     -------
-    source, n_added
-        A new source; the log's own cells keep their types and lines, the posted rows follow after them.
+    log, n_added
+        A new log; the posted rows follow after the log's own.
     """
-    log = raw.tables["call_attempts"]
-    is_new = ~posted["attempt_id"].isin(read_texts(log["attempt_id"]).values)
-    rows = posted.loc[is_new, list(COLUMNS)].reset_index(drop=True)
+    known = pc.is_in(pa.array(posted["attempt_id"], pa.large_string(), from_pandas=True), log.cells["attempt_id"])
+    rows = posted.loc[~known.to_numpy(zero_copy_only=False), list(COLUMNS)]
     if rows.empty:
-        return raw, 0
-    used = [name for name in COLUMNS if name in log or rows[name].notna().any()]
-    ids = {name: read_texts(log[name]).values for name in used if name in log and _kind(name) in ("text", "code")}
-    cast = {name: _cast(rows[name], _kind(name), log.get(name), zone) for name in used}
-    added = pd.DataFrame(cast)
-    if log.index.name == "row":
-        added.index = pd.RangeIndex(int(log.index.max()) + 1, int(log.index.max()) + 1 + len(added), name="row")
-    joined = pd.concat([log.assign(**ids), added], ignore_index=log.index.name != "row")
-    return replace(raw, tables={**raw.tables, "call_attempts": joined}), len(added)
-
-
-def _kind(name: str) -> Kind:
-    return ATTEMPT_COLUMNS[name]
-
-
-def _cast(cells: "pd.Series[Any]", kind: Kind, like: "pd.Series[Any] | None", zone: str) -> Any:
-    """Give posted cells the type that the log's column has, or text, which the contract reads as well."""
-    if kind == "time" and like is not None and isinstance(like.dtype, pd.DatetimeTZDtype):
-        return cells.dt.tz_convert(like.dtype.tz)
-    if kind == "time" and like is not None and pd.api.types.is_datetime64_dtype(like.dtype):
-        return cells.dt.tz_convert(zone).dt.tz_localize(None)
-    if kind == "time":
-        return cells.map(lambda instant: instant.isoformat()).astype("str")
-    if kind == "number" and like is not None and pd.api.types.is_numeric_dtype(like.dtype):
-        return cells.astype("float64")
-    if kind == "flag" and like is not None and pd.api.types.is_bool_dtype(like.dtype):
-        return cells.astype(like.dtype)
-    if kind == "flag":
-        return cells.map({True: "true", False: "false"}).astype("str")
-    return cells.astype("str")
+        return log, 0
+    first = (pc.max(log.cells["row"]).as_py() or 1) + 1
+    rows = rows.set_axis(pd.RangeIndex(first, first + len(rows), name="row"), axis=0)
+    return join_logs([log, judge_log(rows, "UTC")]), len(rows)
 
 
 def _as_row(attempt: PostedAttempt) -> tuple[Any, ...]:

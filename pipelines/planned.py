@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +27,16 @@ from models.planning.worth import build_demand
 from pipelines.cluster import Cluster
 from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.intake import Intake
+from pipelines.kept_log import find_kept
+from pipelines.kept_model import write_model
+from pipelines.kept_persons import read_persons, write_persons
 from pipelines.listing import is_firm
 from pipelines.order import Order
 from pipelines.partitions import PartitionedDemand, PartitionedScorer, spread_scorer
 from pipelines.stages import stage
-from pipelines.train import NightModel
+
+if TYPE_CHECKING:  # it brings MLflow along, which a replan does without
+    from pipelines.train import NightModel
 
 _BLOCK = 8192
 NOT_THE_PLANS = {
@@ -67,7 +72,7 @@ class Planned:
 
 
 @stage("plan", tell=lambda planned: _tell_plan(planned))
-def place(order: Order, intake: Intake, model: NightModel, cluster: Cluster | None = None) -> Planned:
+def place(order: Order, intake: Intake, model: "NightModel", cluster: Cluster | None = None) -> Planned:
     """Find who may be called, score them, and place their dials; with a cluster its workers score and price."""
     settings, tables = order.settings, intake.tables
     packs = read_rule_packs(settings.rule_packs)
@@ -116,14 +121,18 @@ def pack_chances(p_first: npt.NDArray[np.float32], trust: Trust) -> npt.NDArray[
 
 
 def _score(
-    order: Order, intake: Intake, model: NightModel, eligibility: Eligibility, cluster: Cluster | None
+    order: Order, intake: Intake, model: "NightModel", eligibility: Eligibility, cluster: Cluster | None
 ) -> tuple[Scorer | PartitionedScorer, Callable[[np.ndarray], Any]]:
     """The scorer, and what says for given places what dials are worth, here or on the workers."""
     settings, tables, slots = order.settings, intake.tables, intake.slots
     if cluster is not None:
         spread = spread_scorer(cluster, model.model, tables, order.as_of, slots, settings)
         return spread, lambda places: spread.build_demand(eligibility, places, intake.effort)
-    scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, slots, settings)
+    kept = find_kept(order.var, order.source)
+    known = read_persons(kept, model.model.hierarchy)
+    scorer = build_scorer(model.model, tables.call_attempts, tables.customers, order.as_of, slots, settings, known)
+    write_persons(kept, scorer.evidence)
+    write_model(kept, model.name, model.version, model.model)
     return scorer, lambda places: build_demand(scorer, eligibility, slots, places, tables, settings, intake.effort)
 
 
@@ -151,7 +160,7 @@ class Measured:
 
 
 @stage("gains", tell=lambda measured: _tell_gains(measured.gains))
-def measure(order: Order, intake: Intake, planned: Planned, model: NightModel) -> Measured:
+def measure(order: Order, intake: Intake, planned: Planned, model: "NightModel") -> Measured:
     """Measure what timing, list and staffing gain over the past way of calling (DESIGN section 8).
 
     The plan is valued with what held-out dials say is believable of the model, never with what chose it; where an

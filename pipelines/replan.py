@@ -27,14 +27,13 @@ from models.planning.worth import build_demand
 from pipelines.exports.folders import point_replanned, replace_folder
 from pipelines.exports.record import as_plain, spell_record
 from pipelines.exports.tables import write_call_list, write_excluded
-from pipelines.intake import Intake, judge, read, read_order_decisions
+from pipelines.intake import Intake, ReadSource, judge, read, read_order_decisions
 from pipelines.listing import build_call_list, build_excluded
 from pipelines.morning import Morning, PlanScorer, read_morning, recall
 from pipelines.order import Order, build_order
 from pipelines.outcomes import add_posted, read_outcomes_between
 from pipelines.planned import explain, seed_lots
 from pipelines.runs import find_var
-from pipelines.sources import RawSource
 from pipelines.stages import record_stages, stage
 
 STAGES_OF_A_DAY = 5
@@ -98,14 +97,14 @@ def _place_on_run_date(now: datetime, order: Order) -> pd.Timestamp:
 
 
 @stage("check", tell=lambda intake: f"{int(intake.capacity['dials'].sum()):,} places in {len(intake.slots)} slots left")
-def check_rest(order: Order, raw: RawSource, morning: Morning, now: pd.Timestamp) -> Intake:
+def check_rest(order: Order, raw: ReadSource, morning: Morning, now: pd.Timestamp) -> Intake:
     """Check the tables as known at ``now`` and count the places of the slots that are still to begin today.
 
     With fixed staffing the source's capacity counts, so that a roster changed since the night is obeyed; a reshaped
     roster is the plan's own. Outcomes posted through the interface count like those of the log.
     """
-    raw, n_posted = add_posted(raw, read_outcomes_between(order.var, order.as_of, now), order.settings.timezone)
-    tables, report = judge(order, raw, now)
+    log, n_posted = add_posted(raw.reading.log, read_outcomes_between(order.var, order.as_of, now))
+    tables, report = judge(order, replace(raw, reading=replace(raw.reading, log=log)), now)
     if n_posted:
         told = f"{n_posted:,} outcomes posted to the interface are not in the log yet: they were counted"
         report = replace(report, notes=(*report.notes, told))

@@ -1,25 +1,25 @@
 """The stages of a night: each is timed, measured, told in one line, and a Prefect task when a flow is running."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from httpx import TransportError
-from prefect import Flow, get_client, get_run_logger, task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.context import FlowRunContext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipelines.memory import read_peak_memory_mb, reset_peak_memory
 from pipelines.progress import ProgressFile, show_progress
+
+if TYPE_CHECKING:  # a flow imports Prefect; a command that runs none does without its two seconds
+    from prefect import Flow
 
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
@@ -35,8 +35,7 @@ class StageLog:
         self._progress = progress
         self._n_stages = n_stages
         self._bar = progress.add_task("starting", total=n_stages)
-        artifact = create_progress_artifact(0.0, key="night", description="the night") if _in_flow() else None
-        self._artifact = artifact if isinstance(artifact, UUID) else None
+        self._artifact = _create_artifact() if _in_flow() else None
 
     def open(self, name: str) -> None:
         """Show the stage that begins."""
@@ -54,15 +53,26 @@ class StageLog:
         line = f"{name:<9} {seconds:7.1f} s {peak_mb:7,.0f} MB  {told}"
         logging.getLogger("kakedoki").info(line)
         if _in_flow():
+            from prefect import get_run_logger
+
             get_run_logger().info(line)
         self._progress.console.print(line, highlight=False, markup=False)
         self._progress.update(self._bar, advance=1)
         if self._artifact is not None:
+            from prefect.artifacts import update_progress_artifact
+
             try:
                 update_progress_artifact(self._artifact, progress=100.0 * len(self.entries) / self._n_stages)
             except TransportError as error:
                 self._artifact = None
                 logging.getLogger("kakedoki").warning("Prefect is gone, its page shows no more progress: %s", error)
+
+
+def _create_artifact() -> UUID | None:
+    from prefect.artifacts import create_progress_artifact
+
+    artifact = create_progress_artifact(0.0, key="night", description="the night")
+    return artifact if isinstance(artifact, UUID) else None
 
 
 _LOG: ContextVar[StageLog | None] = ContextVar("stage log of the run", default=None)
@@ -125,18 +135,23 @@ def stage(
         def measured(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
             return _measure(name, tell, lambda: function(*args, **kwargs))
 
-        as_task = task(
-            name=name,
-            retries=retries,
-            retry_delay_seconds=retry_delay_seconds,
-            retry_condition_fn=lambda _task, _run, state: _is_worth_a_retry(state, retry_when),
-            cache_policy=NO_CACHE,
-            persist_result=False,
-        )(measured)
+        @cache
+        def build_task() -> Callable[Inputs, Result]:
+            from prefect import task
+            from prefect.cache_policies import NO_CACHE
+
+            return task(
+                name=name,
+                retries=retries,
+                retry_delay_seconds=retry_delay_seconds,
+                retry_condition_fn=lambda _task, _run, state: _is_worth_a_retry(state, retry_when),
+                cache_policy=NO_CACHE,
+                persist_result=False,
+            )(measured)
 
         @wraps(function)
         def call(*args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
-            return as_task(*args, **kwargs) if _in_flow() else measured(*args, **kwargs)
+            return build_task()(*args, **kwargs) if _in_flow() else measured(*args, **kwargs)
 
         return call
 
@@ -162,12 +177,14 @@ def tell_step(words: str) -> None:
         log.step(words)
 
 
-def run_flow(flow: Flow[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
+def run_flow(flow: "Flow[Inputs, Result]", *args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
     """Run a flow under Prefect; where its server cannot start, or goes away meanwhile, run it all the same, unwatched.
 
     A run that lost its server begins anew, which is safe at any time: the night matters more than its bookkeeping. The
     flow's own errors are raised as they are.
     """
+    from prefect import get_client
+
     logger = logging.getLogger("kakedoki")
     try:
         with get_client(sync_client=True) as client:
@@ -185,7 +202,8 @@ def run_flow(flow: Flow[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kw
 
 
 def _in_flow() -> bool:
-    return FlowRunContext.get() is not None
+    context = sys.modules.get("prefect.context")
+    return context is not None and context.FlowRunContext.get() is not None
 
 
 def _is_worth_a_retry(state: Any, retry_when: Callable[[BaseException], bool]) -> bool:

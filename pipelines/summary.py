@@ -1,18 +1,22 @@
 """What a command says on the screen when it is done."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.night import Night
-from pipelines.replan import Replanned
-from pipelines.streamed import StreamedPlan
-from pipelines.train import NightModel
+if TYPE_CHECKING:  # a command imports only what it needs
+    from pipelines.night import Night
+    from pipelines.replan import Replanned
+    from pipelines.streamed import StreamedPlan
+    from pipelines.train import NightModel
 
 
-def tell_night(night: Night | StreamedPlan, out: Path, console: Console | None = None) -> None:
+def tell_night(night: "Night | StreamedPlan", out: Path, console: Console | None = None) -> None:
     """Print the run in a few lines: what was planned, what it gains, where list and report are."""
+    from pipelines.streamed import StreamedPlan
+
     console = console or Console(soft_wrap=True)
     if isinstance(night, StreamedPlan):
         _tell_chunks(night, out, console)
@@ -37,7 +41,7 @@ def tell_night(night: Night | StreamedPlan, out: Path, console: Console | None =
         console.print(f"{'warning' if note == warning else 'note'}: {note}", highlight=False, markup=False)
 
 
-def _tell_chunks(plan: StreamedPlan, out: Path, console: Console) -> None:
+def _tell_chunks(plan: "StreamedPlan", out: Path, console: Console) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("planned", f"{plan.n_dials:,} dials, {plan.n_firm:,} of them on the first day")
     table.add_row("not called", f"{sum(plan.excluded.values()):,} listed customers, each with the reason")
@@ -49,7 +53,7 @@ def _tell_chunks(plan: StreamedPlan, out: Path, console: Console) -> None:
         console.print(f"note: {note}", highlight=False, markup=False)
 
 
-def tell_replan(done: Replanned, out: Path, console: Console | None = None) -> None:
+def tell_replan(done: "Replanned", out: Path, console: Console | None = None) -> None:
     """Print what the rest of the day holds, who is left out and why, and where the list is."""
     console = console or Console(soft_wrap=True)
     counts, record = done.record["counts"], done.record
@@ -64,7 +68,7 @@ def tell_replan(done: Replanned, out: Path, console: Console | None = None) -> N
         console.print(f"note: {note}", highlight=False, markup=False)
 
 
-def tell_model(chosen: NightModel, console: Console | None = None) -> None:
+def tell_model(chosen: "NightModel", console: Console | None = None) -> None:
     """Print which model plans from now on, and how it and its rivals did on the forward fold."""
     console = console or Console(soft_wrap=True)
     if chosen.fitted is not None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from features.attempts import check_attempts
+from features.judged import judge_log
 from pipelines.outcomes import (
     OutcomeConflictError,
     PostedAttempt,
@@ -19,7 +20,6 @@ from pipelines.outcomes import (
     read_outcomes,
     read_outcomes_between,
 )
-from pipelines.sources import RawSource
 
 TEN = datetime(2026, 11, 2, 1, 5, tzinfo=UTC)  # 10:05 in Tokyo
 DIAL = PostedAttempt("P1", "C1", TEN, "no_answer", ring_seconds=20, agent_id="A7")
@@ -103,12 +103,12 @@ def test_posted_dials_are_laid_beside_a_log_of_any_type(log: dict[str, list[obje
     post_outcomes(tmp_path, [*dials(2), replace(DIAL, attempt_id="P9", customer_id="C1", refused=True)], TEN)
     posted = read_outcomes_between(tmp_path, TEN, TEN + timedelta(seconds=1))
     before = frame.copy()
-    raw, n_added = add_posted(RawSource({"call_attempts": frame}, {}, "here"), posted, "Asia/Tokyo")
+    whole, n_added = add_posted(judge_log(frame, "Asia/Tokyo"), posted)
     pd.testing.assert_frame_equal(frame, before)
     assert n_added == 2  # P0 is in the log
     as_of = pd.Timestamp("2026-11-02 12:00", tz="Asia/Tokyo")
     ids = pd.Index(["C0", "C1"])
-    checked = check_attempts(raw.tables["call_attempts"], ids, frozenset(), as_of, "Asia/Tokyo")
+    checked = check_attempts(whole, ids, frozenset(), as_of, "Asia/Tokyo")
     assert checked.rejects.empty
     found = checked.frame.set_index("attempt_id")
     assert found.index.tolist() == ["L1", "P0", "P1", "P9"]

@@ -344,7 +344,7 @@ def test_a_night_goes_on_when_its_prefect_server_goes_away(monkeypatch: pytest.M
         def __call__(self, *_: object, **__: object) -> None:
             raise ConnectError("connection refused")
 
-    monkeypatch.setattr(stages, "get_client", lambda **_: _Client())
+    monkeypatch.setattr("prefect.get_client", lambda **_: _Client())
     assert run_flow(Lost(lambda night: f"{night} planned", name="lost"), "tonight") == "tonight planned"
 
 
@@ -353,9 +353,9 @@ def test_progress_that_cannot_be_told_to_prefect_stops_no_stage(monkeypatch: pyt
         raise ConnectError("connection refused")
 
     monkeypatch.setattr(stages, "_in_flow", lambda: True)
-    monkeypatch.setattr(stages, "create_progress_artifact", lambda *_, **__: UUID(int=1))
-    monkeypatch.setattr(stages, "update_progress_artifact", refuse)
-    monkeypatch.setattr(stages, "get_run_logger", lambda: logging.getLogger("kakedoki"))
+    monkeypatch.setattr("prefect.artifacts.create_progress_artifact", lambda *_, **__: UUID(int=1))
+    monkeypatch.setattr("prefect.artifacts.update_progress_artifact", refuse)
+    monkeypatch.setattr("prefect.get_run_logger", lambda: logging.getLogger("kakedoki"))
     with record_stages() as entries:
         stages._LOG.get().close("read", 1.0, 2.0, "done")
     assert [entry["stage"] for entry in entries] == ["read"]

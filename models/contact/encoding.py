@@ -47,7 +47,7 @@ class Encoding:
         """Level of every customer for every key; (n,) int32 each."""
         codes = {"": np.zeros(len(customers), dtype="int32")}
         for name, values in self.levels.items():
-            given = pa.array(customers[name], pa.large_string(), from_pandas=True)
+            given = pa.array(customers[name].astype("str"), pa.large_string(), from_pandas=True)
             found = pc.index_in(given, pa.array(values, pa.large_string())).fill_null(-1)
             codes[name] = found.to_numpy(zero_copy_only=False).astype("int32") + 1
         for name, edges in self.edges.items():

@@ -88,10 +88,17 @@ class Hierarchy:
         """Chance of every dial's customer, after everything in the log, of being never reached; (n_dials,) float32."""
         return tell_last(log.history, trace_never(log.history, foreseen.p_reached, self.never)[1])
 
+    def believe_nothing(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and variance of all spans (n, n_spans), chance of never (n,), of customers without any dial."""
+        variance = np.broadcast_to(np.diag(self.variances.covariance()).astype("float32"), (n, N_SPANS))
+        return np.zeros((n, N_SPANS), dtype="float32"), variance, np.full(n, self.never.share, dtype="float32")
+
     def advance(self, log: DialLog, start: Beliefs, customer_rows: np.ndarray, path: FailedDials) -> Beliefs:
         """What will be believed of customers once the dials of a path have failed; see ``advance_persons``."""
         laws = (self.variances.covariance(), self.never, np.array(self.fatigue))
-        return advance_persons(log.history, self.read(log).logit, *laws, start, customer_rows, path)
+        is_few = len(customer_rows) < len(log.customers) // 4
+        theirs = log.of_customers(customer_rows) if is_few else log
+        return advance_persons(theirs.history, self.read(theirs).logit, *laws, start, customer_rows, path)
 
     def table_logit(self, codes: dict[str, np.ndarray], slots: dict[str, np.ndarray]) -> np.ndarray:
         """What segment and slot say of each row, without person and fatigue; (m,) float32."""
@@ -167,9 +174,11 @@ class Reading:
     @cached_property
     def logit(self) -> np.ndarray:
         """The same with fatigue, without the person; (n_dials,) float32."""
-        return np.asarray(
-            self.tables + self.log.history.failures_before @ np.array(self.hierarchy.fatigue, dtype="float32")
-        )
+        weights = np.array(self.hierarchy.fatigue, dtype="float32")
+        worn = zip(self.log.history.failures_before.T, weights, strict=True)
+        return sum(
+            (column * weight for column, weight in worn), start=self.tables
+        )  # BLAS adds otherwise in other sizes
 
     @cached_property
     def states(self) -> PersonStates:

@@ -10,8 +10,9 @@ from features.slots import SLOT_FEATURES
 from features.table import DialLog, build_dial_log, midnight_seconds
 from models.contact.effects import slot_codes
 from models.contact.fatigue import fade
+from models.contact.known import KnownPersons, recall_persons
 from models.contact.model import ContactModel, Evidence, build_rows, gather_evidence
-from models.contact.persons import FailedDials
+from models.contact.persons import Beliefs, FailedDials
 from models.contact.scoring import CompiledForest, compile_forest
 
 _BLOCK = 4096
@@ -129,6 +130,7 @@ def build_scorer(
     as_of: pd.Timestamp,
     slots: pd.DataFrame,
     settings: Settings,
+    known: KnownPersons | None = None,
 ) -> Scorer:
     """Get ready to score the customers for the given slots with all that is known at ``as_of``.
 
@@ -138,8 +140,10 @@ def build_scorer(
         Checked tables.
     slots
         Of ``features.slots.build_slots``; the columns of every answer.
+    known
+        Beliefs of an earlier run of the same model, which save time and change nothing.
     """
-    return Scorer(model, know_tonight(model, build_dial_log(attempts, customers, settings), as_of), slots)
+    return Scorer(model, know_tonight(model, build_dial_log(attempts, customers, settings), as_of, known), slots)
 
 
 def predict_cross_join(scorer: Scorer, customer_rows: np.ndarray, n_earlier: int = 0) -> Iterator[np.ndarray]:
@@ -150,12 +154,17 @@ def predict_cross_join(scorer: Scorer, customer_rows: np.ndarray, n_earlier: int
         yield scorer.model.predict_rows(build_rows(evidence, slots, scorer.model.attributes))
 
 
-def know_tonight(model: ContactModel, log: DialLog, as_of: pd.Timestamp) -> Evidence:
-    """What is known of every customer at ``as_of``."""
+def know_tonight(model: ContactModel, log: DialLog, as_of: pd.Timestamp, known: KnownPersons | None = None) -> Evidence:
+    """What is known of every customer at ``as_of``; ``known`` as of :func:`build_scorer`."""
     everyone = np.arange(len(log.customers))
     day = np.array([as_of.tz_localize(None).date()], dtype="datetime64[D]")
     night = np.repeat(midnight_seconds(day, str(as_of.tz)), len(everyone))
-    return gather_evidence(model.hierarchy, log, everyone, night, np.zeros(len(everyone), dtype="int64"))
+    nothing_between = np.zeros(len(everyone), dtype="int64")
+    if known is None:
+        return gather_evidence(model.hierarchy, log, everyone, night, nothing_between)
+    believed = recall_persons(model.hierarchy, log, night, known)
+    beliefs = Beliefs(*believed, log.history.faded_failures_at(everyone, night), night)
+    return Evidence(log, model.hierarchy, everyone, night, nothing_between, beliefs)
 
 
 def _spread_tables(model: ContactModel, slots: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """What the page shows besides the list: people, their dials and their week, without any telephone number."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from features.contracts import Tables
 from features.outcomes import CONTACT
-from pipelines.night import Chances, Night
+
+if TYPE_CHECKING:
+    from pipelines.night import Chances, Night
 
 NOT_LAWFUL = 65535
 PER_UNIT = 10_000
@@ -19,7 +21,7 @@ _ENDED = ("converted", "refused")
 _ROWS_OF_ATTEMPTS, _ROWS_OF_CHANCES = 50_000, 10_000
 
 
-def write_page_tables(night: Night, folder: Path) -> None:
+def write_page_tables(night: "Night", folder: Path) -> None:
     """Write ``page/`` into the folder of a run: customers, attempts, chances and slots, as Parquet.
 
     The first three are sorted by customer_id, so that one person is found without reading everybody. The same night
@@ -71,7 +73,7 @@ def build_attempts(tables: Tables) -> pa.Table:
     return pa.table({name: columns[name] for name in ("attempt_id", "customer_id", *_SHOWN[1:], "team", *_ENDED)})
 
 
-def build_chances(tables: Tables, chances: Chances) -> pa.Table:
+def build_chances(tables: Tables, chances: "Chances") -> pa.Table:
     """One row per customer who may be called: customer_id · p, p_keyman × 10,000 of a first dial in every slot.
 
     65535 stands where no call is lawful. The slots are those of ``slots.parquet``, in its order.
@@ -81,7 +83,7 @@ def build_chances(tables: Tables, chances: Chances) -> pa.Table:
     return pa.table({"customer_id": ids, "p": pa.FixedSizeListArray.from_arrays(pa.array(chances.p.ravel()), n_slots)})
 
 
-def build_slots_table(slots: pd.DataFrame, chances: Chances) -> pa.Table:
+def build_slots_table(slots: pd.DataFrame, chances: "Chances") -> pa.Table:
     """One row per slot of the horizon: slot_row · slot_start · price (value of one more dial) · places."""
     starts = pa.array(_instants(slots["slot_start"]), pa.timestamp("us", tz=str(slots["slot_start"].dt.tz)))
     return pa.table(

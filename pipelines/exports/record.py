@@ -5,19 +5,21 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from models.contact.drift import Drift
 from models.planning.handling import Effort
-from pipelines.night import Night
+
+if TYPE_CHECKING:
+    from pipelines.night import Night
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 
 
-def build_record(night: Night) -> dict[str, Any]:
+def build_record(night: "Night") -> dict[str, Any]:
     """Collect the run's facts as plain JSON values: no NaN, no infinity, no password.
 
     Returns
@@ -99,7 +101,7 @@ def as_plain(value: Any) -> Any:
     return _PASSWORD.sub(r"\1:•••@", str(value))
 
 
-def _count_outputs(night: Night) -> dict[str, Any]:
+def _count_outputs(night: "Night") -> dict[str, Any]:
     return {
         "dials": len(night.call_list),
         "firm_dials": int(night.call_list["is_firm"].astype(bool).sum()),
@@ -112,7 +114,7 @@ def _count_outputs(night: Night) -> dict[str, Any]:
     }
 
 
-def _describe_model(night: Night) -> dict[str, Any]:
+def _describe_model(night: "Night") -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": night.model_name,
         "version": night.model_version,
@@ -160,7 +162,7 @@ def describe_handle_times(effort: Effort | None) -> dict[str, float] | None:
     }
 
 
-def _describe_seats(night: Night) -> dict[str, Any] | None:
+def _describe_seats(night: "Night") -> dict[str, Any] | None:
     """Expected contacts with the seats given and recommended, and the roster's totals; null when none was sought."""
     advice = night.advice
     if advice is None:
@@ -186,7 +188,7 @@ def _describe_seats(night: Night) -> dict[str, Any] | None:
     return described
 
 
-def compare_seats(night: Night) -> tuple[float, float]:
+def compare_seats(night: "Night") -> tuple[float, float]:
     """Expected contacts with the seats given and with those recommended; the plan's own count is one of the two."""
     expected = float(night.plan.get("expected_contacts", math.nan))
     ratio = night.advice.ratio if night.advice is not None else 1.0

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +13,9 @@ from pyarrow import csv
 
 from configs.settings import Settings
 from features.quarantine import REJECT_COLUMNS
-from pipelines.night import Night
+
+if TYPE_CHECKING:
+    from pipelines.night import Night
 
 EXCLUDED_COLUMNS = ("customer_id", "reason")
 STAFFING_COLUMNS = (
@@ -100,13 +102,13 @@ def write_excluded(night: Listing, folder: Path) -> None:
     write_csv(night.excluded[list(EXCLUDED_COLUMNS)], folder / "excluded.csv")
 
 
-def write_staffing(night: Night, folder: Path) -> None:
+def write_staffing(night: "Night", folder: Path) -> None:
     """Write ``staffing.csv``: one row per slot, given against recommended, with seat price and hint."""
     rows = night.staffing[list(STAFFING_COLUMNS)]
     write_csv(rows.assign(slot_start=_in_zone(rows["slot_start"], night.settings.timezone)), folder / "staffing.csv")
 
 
-def write_shifts(night: Night, folder: Path) -> None:
+def write_shifts(night: "Night", folder: Path) -> None:
     """Write ``shifts.csv`` when shifts are planned: agents per day and shift, and when they are off the phone."""
     if night.advice is not None and night.advice.roster is not None:
         write_csv(night.advice.roster.shifts[list(SHIFTS_COLUMNS)], folder / "shifts.csv")

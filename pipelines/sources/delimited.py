@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -49,19 +50,65 @@ def read_csv(path: Path, content: bytes) -> pd.DataFrame:
     >>> read_csv(Path("agents.csv"), b"agent_id,team\n007,red\n008\n").reset_index().values.tolist()
     [[2, '007', 'red', nan], [3, '008', nan, '1 of 2 fields: is the file cut short?']]
     """
+    return open_csv(path, content).read()
+
+
+@dataclass(frozen=True)
+class CsvText:
+    """A CSV file in memory, cut into its records but not yet read.
+
+    Attributes
+    ----------
+    text
+        UTF-8, without mark.
+    starts, lines : (n + 1,) int
+        Byte and line at which the header and each of the n records begin; blank lines are none. Nothing without any.
+    is_cut
+        Whether the file ends inside a letter.
+    """
+
+    path: Path
+    text: bytes
+    header: list[str]
+    starts: np.ndarray
+    lines: np.ndarray
+    is_cut: bool
+
+    def __len__(self) -> int:
+        """Records of the file, the header left out."""
+        return max(len(self.starts) - 1, 0)
+
+    def content(self, begin: int, end: int) -> bytes:
+        """The header and the bytes of a stretch of records, which make a CSV of their own."""
+        stops = np.append(self.starts[1:], len(self.text))
+        head = self.text[self.starts[0] : stops[0]]
+        return head if begin >= end else head + self.text[self.starts[begin + 1] : stops[end]]
+
+    def read(self, begin: int = 0, end: int | None = None) -> pd.DataFrame:
+        """Read a stretch of records, by default all; see :func:`read_csv`."""
+        if len(self.starts) == 0:
+            return pd.DataFrame()
+        end = len(self) if end is None else end
+        if begin >= end:
+            return pd.DataFrame(columns=[name.strip() for name in self.header], dtype="str")
+        text, lines = self.content(begin, end), self.lines[[0, *range(begin + 1, end + 1)]]
+        faulty: list[arrow_csv.InvalidRow] = []
+        frame = _parse(self.path, text, self.header, faulty)
+        is_cut = self.is_cut and end == len(self)
+        is_whole = not is_cut and text.endswith((b"\n", b"\r"))
+        table = _with_faults(frame, faulty, self.header, lines, is_whole)
+        return _fault_last_row(table) if is_cut else table
+
+
+def open_csv(path: Path, content: bytes) -> CsvText:
+    """Find the records of a CSV; arguments and failures are those of :func:`read_csv`."""
     text, is_cut = _decode(path, content)
     if not text.strip():
-        return pd.DataFrame()
+        return CsvText(path, b"", [], np.zeros(0, "int64"), np.zeros(0, "int64"), False)
     starts, lines = _find_records(path, text)
     header = _split(text[starts[0] : starts[1] if len(starts) > 1 else len(text)].decode("utf-8"))
     _refuse_repeated_columns(path, header)
-    if len(starts) == 1:
-        return pd.DataFrame(columns=[name.strip() for name in header], dtype="str")
-    faulty: list[arrow_csv.InvalidRow] = []
-    frame = _parse(path, text, header, faulty)
-    is_whole = not is_cut and text.endswith((b"\n", b"\r"))
-    table = _with_faults(frame, faulty, header, lines, is_whole)
-    return _fault_last_row(table) if is_cut else table
+    return CsvText(path, text, header, starts, lines, is_cut)
 
 
 def _decode(path: Path, content: bytes) -> tuple[bytes, bool]:
@@ -142,7 +189,7 @@ def _with_faults(
     frame: pd.DataFrame, faulty: list[arrow_csv.InvalidRow], header: list[str], lines: np.ndarray, is_whole: bool
 ) -> pd.DataFrame:
     n_records = len(frame) + len(faulty)
-    rows = lines[1:] if len(lines) == n_records + 1 else np.arange(n_records) + 2
+    rows = lines[1:] if len(lines) == n_records + 1 else np.arange(n_records) + lines[min(1, len(lines) - 1)]
     is_faulty = np.zeros(n_records, dtype=bool)
     is_faulty[[(row.number or 2) - 2 for row in faulty]] = True
     frame = frame.set_axis(pd.Index(rows[~is_faulty], name="row"), axis=0)

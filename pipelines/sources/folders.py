@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.errors import SourceError
-from pipelines.sources.delimited import read_csv
+from pipelines.sources.blocks import Block, cut_csv, cut_parquet
+from pipelines.sources.delimited import open_csv, read_csv
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -31,13 +32,27 @@ def read_folder(folder: Path, is_needed: Callable[[str], bool]) -> tuple[dict[st
     for name, path in files.items():
         if not is_needed(name):
             continue
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise SourceError(f"{path}: cannot be read: {error.strerror}: check its permissions") from error
+        content = _read_bytes(path)
         fingerprint[name] = hashlib.sha256(content).hexdigest()
         tables[name] = read_csv(path, content) if path.suffix.lower() == ".csv" else _read_parquet(path, content)
     return tables, fingerprint
+
+
+def open_table(folder: Path, name: str) -> tuple[list[Block], str]:
+    """Find the blocks of one table of a folder, to be read one by one, and take the SHA-256 of its file.
+
+    A CSV is cut where its own lines say so (:func:`pipelines.sources.blocks.cut_csv`), a Parquet file into its row
+    groups, and those that are too large by their rows. Failures are those of :func:`read_folder`.
+    """
+    path = _find_files(folder)[name]
+    content = _read_bytes(path)
+    fingerprint = hashlib.sha256(content).hexdigest()
+    if path.suffix.lower() == ".csv":
+        return cut_csv(open_csv(path, content)), fingerprint
+    try:
+        return cut_parquet(content), fingerprint
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from error
 
 
 def list_tables(folder: Path) -> tuple[str, ...]:
@@ -62,10 +77,20 @@ def _find_files(folder: Path) -> dict[str, Path]:
     return files
 
 
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}: check its permissions") from error
+
+
 def _read_parquet(path: Path, content: bytes) -> pd.DataFrame:
     try:
         frame = pq.read_table(pa.BufferReader(content)).to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError) as error:
-        first_line = str(error).splitlines()[0]
-        raise SourceError(f"{path.name}: damaged or cut short: {first_line}: export it again") from error
+        raise _damaged(path, error) from error
     return frame.rename(columns=lambda name: str(name).strip())
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(f"{path.name}: damaged or cut short: {str(error).splitlines()[0]}: export it again")

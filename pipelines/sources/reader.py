@@ -9,11 +9,13 @@ import pandas as pd
 from configs.errors import ContractError, SourceError
 from configs.settings import Settings, SourceSettings
 from pipelines.sources.addresses import mask_password
+from pipelines.sources.blocks import Block, cut_frame
 from pipelines.sources.databases import fingerprint_table, read_duckdb, read_postgresql, read_sqlite
-from pipelines.sources.folders import list_tables, read_folder
+from pipelines.sources.folders import list_tables, open_table, read_folder
 from pipelines.sources.mapping import map_tables, names_table
 
 REQUIRED_TABLES = ("customers", "call_attempts")
+LOG = "call_attempts"
 TABLES = (*REQUIRED_TABLES, "agents", "capacity")
 
 _DATABASES = {
@@ -40,6 +42,26 @@ class RawSource:
     """
 
     tables: dict[str, pd.DataFrame]
+    fingerprint: dict[str, str]
+    where: str
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """A source whose log has been found but not yet read.
+
+    Attributes
+    ----------
+    tables
+        As of :class:`RawSource`, without call_attempts.
+    blocks
+        Of call_attempts, in order.
+    fingerprint, where
+        As of :class:`RawSource`.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    blocks: list[Block]
     fingerprint: dict[str, str]
     where: str
 
@@ -72,6 +94,24 @@ def read_source(source: str, settings: Settings) -> RawSource:
     tables = {name: tables[name] for name in TABLES if name in tables}
     _require(tables, names, where)
     return RawSource(tables, fingerprint, where)
+
+
+def open_source(source: str, settings: Settings) -> OpenSource:
+    """Read all tables but the log, which is only cut into blocks; failures are those of :func:`read_source`.
+
+    The file of a folder is hashed, not parsed. A log that comes from a database, or through a map, is read whole and
+    then cut: its blocks are known by their rows.
+    """
+    is_mapped = settings.source is not None
+    if "://" in source or is_mapped or LOG not in list_tables(Path(source)):
+        raw = read_source(source, settings)
+        others = {name: table for name, table in raw.tables.items() if name != LOG}
+        return OpenSource(others, cut_frame(raw.tables[LOG]), raw.fingerprint, raw.where)
+    tables, fingerprint = read_folder(Path(source), lambda name: name in TABLES and name != LOG)
+    tables = {name: tables[name] for name in TABLES if name in tables}
+    _require({**tables, LOG: pd.DataFrame()}, list_tables(Path(source)), source)
+    blocks, fingerprint[LOG] = open_table(Path(source), LOG)
+    return OpenSource(tables, blocks, dict(sorted(fingerprint.items())), source)
 
 
 def _need(source: SourceSettings | None) -> Callable[[str], bool]:
