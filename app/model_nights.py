@@ -48,7 +48,7 @@ def show_nights(request: Request) -> HTMLResponse:
     """Show what the newest night found about its models, and the nights before it."""
     nights = request.app.state.nights
     night, language = nights.current(), choose_language(request)
-    record = night.record
+    record = night.night_record
     history = list_nights(read_history(nights.var / "runs"), record)
     model, reach = record["model"], find_reach([record["gains"], *(core["gains"] for core in history)])
     return render(

@@ -50,6 +50,11 @@ class OpenNight:
         return str(self.record["run_id"])
 
     @property
+    def night_record(self) -> dict[str, Any]:
+        """The record under the night's own run_id, also where the rest of its first day was planned again."""
+        return self.record | {"run_id": self.record.get("night_id", self.run_id)}
+
+    @property
     def zone(self) -> ZoneInfo:
         """The centre's time zone."""
         return ZoneInfo(self.record["settings"]["timezone"])

@@ -14,7 +14,7 @@ from app.warming import keep_warm
 from configs.errors import UsageError
 from configs.settings import Settings
 
-GRACE_SECONDS = 10
+GRACE_SECONDS, KEEP_ALIVE_SECONDS = 10, 30
 _BACKLOG = 512
 
 
@@ -48,6 +48,7 @@ def serve_site(
             proxy_headers=False,  # the doors judge what a proxy says
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         stopped = threading.Event()
         threading.Thread(target=keep_warm, args=(nights, stopped), daemon=True).start()

@@ -1,4 +1,4 @@
-"""What pages keep of a night, made before the first reader asks: at the start, and when another night takes its place."""
+"""What pages keep of a night, made before the first reader asks: at the start, and when another night comes."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ EVERY_SECONDS = 5.0
 
 
 def warm_up(night: OpenNight) -> None:
-    """Make what is made once of a night and asked many times: the whole list's first page, sums of chances and dials."""
+    """Make what is made once of a night and asked many times: the list's first page, sums of chances and dials."""
     environment = build_environment()
     for name in environment.list_templates():
         environment.get_template(name)
@@ -27,7 +27,7 @@ def warm_up(night: OpenNight) -> None:
 
 
 def keep_warm(nights: Nights, stopped: threading.Event, every_seconds: float = EVERY_SECONDS) -> None:
-    """Warm up every night that comes, until ``stopped``; what cannot be read is told by the page that is asked for it."""
+    """Warm up every night that comes, until ``stopped``; of what cannot be read the page tells who asks for it."""
     warm: object = None
     while not stopped.is_set():
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from configs.errors import UsageError
 from pipelines.erasure import (
@@ -85,10 +86,9 @@ def forget_customer(var: Path, customer_id: str, folders: Sequence[Path] = ()) -
 
 def list_runs(var: Path, folders: Sequence[Path] = ()) -> list[Path]:
     """Folders of all runs that are known and still there, each once, with what failed runs left beside them."""
-    named = [Path(night["out"]) for night in read_history(var / "runs") if night.get("out")]
-    for pointer in (LATEST, REPLANNED):
-        if (var / "runs" / pointer).is_file():
-            named.append(Path(json.loads((var / "runs" / pointer).read_text(encoding="utf-8"))["out"]))
+    pointers = [var / "runs" / name for name in (LATEST, REPLANNED)]
+    told = [json.loads(file.read_text(encoding="utf-8")) for file in pointers if file.is_file()]
+    named = [Path(out) for each in [*read_history(var / "runs"), *told] for out in _read_places(each)]
     named += [found.parent for found in sorted(var.glob("*/**/run.json"))]
     known = dict.fromkeys(folder.expanduser().resolve() for folder in [*folders, *named])
     beside = [
@@ -98,6 +98,11 @@ def list_runs(var: Path, folders: Sequence[Path] = ()) -> list[Path]:
         for found in folder.parent.glob(form.format(name=escape(folder.name)))
     ]
     return [folder for folder in dict.fromkeys([*known, *beside]) if folder.is_dir()]
+
+
+def _read_places(told: dict[str, Any]) -> list[str]:
+    """Where a night, or the replans that a pointer remembers, were written."""
+    return [out for out in (told.get("out"), *told.get("before", ())) if out]
 
 
 def _erase_run(folder: Path, customer_id: str) -> Iterator[Erased]:

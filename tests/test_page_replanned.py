@@ -12,6 +12,7 @@ from app.nights import Nights
 from pipelines.export import ExportOrder, export_run
 from pipelines.exports.folders import point_latest, point_replanned
 from pipelines.exports.tables import write_csv
+from pipelines.forget import list_runs
 
 NOON = pd.Timestamp("2026-11-02 12:10", tz="Asia/Tokyo")
 
@@ -67,6 +68,7 @@ def test_every_page_tells_which_plan_it_is_of(
         answer = page.get(path)
         assert answer.status_code == 200
         assert "12:10" in answer.text.partition("<main")[0]
+    assert page.get("/nights").text.count('class="tag"') == 1  # a replan is no night of its own
     health = page.get("/api/v1/health").json()
     assert health["run_id"].endswith("-1210")
 
@@ -79,6 +81,15 @@ def test_a_plan_of_another_night_is_not_laid_over_this_one(
     night = Nights(var).current()
     assert "replanned_at" not in night.record
     assert len(night.ask("SELECT 1 FROM call_list")) == len(read_call_list(small_night))
+
+
+def test_where_earlier_plans_were_written_is_remembered_for_those_who_are_to_be_forgotten(
+    small_night: FinishedNight, var: Path, tmp_path: Path
+) -> None:
+    for name in ("noon", "one", "two"):
+        plan_again(small_night, tmp_path / name, Nights(var).current().record.get("night_id") or "x")
+        point_replanned(var / "runs", tmp_path / name)
+    assert {tmp_path / name for name in ("noon", "one", "two")} <= set(list_runs(var))
 
 
 def test_an_export_without_a_plan_of_its_own_is_what_the_page_shows(
