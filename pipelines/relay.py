@@ -85,16 +85,16 @@ def place_all(
     n_chunks = len(site.sizes)
     with ExitStack() as running:
         pipes = [running.enter_context(_start(site, first, n_processes)) for first in range(n_processes)]
-        opening: Opening = _receive(pipes[0])
+        opening: Opening = receive(pipes[0])
         for pipe in pipes[1:]:
             pipe.send(opening.first_prices)
         stream = opening.stream
         for number in range(n_chunks):
             pipe = pipes[number % n_processes]
             pipe.send(stream)
-            stream = _receive(pipe)
+            stream = receive(pipe)
             tell(number + 1)
-        legs = [_receive(pipe) for pipe in pipes]
+        legs = [receive(pipe) for pipe in pipes]
     stream, seconds = _fill_rest(site, stream, opening.first_prices)
     return opening, stream, [*legs, Leg(0, Counter(), seconds, read_peak_memory_mb())]
 
@@ -114,19 +114,26 @@ def _start(site: Site, first: int, n_processes: int) -> Iterator[Connection]:
             ours.close()
             thread.join()
         return
-    process = multiprocessing.get_context("spawn").Process(**asked)  # forked ones would share threads of ours
-    process.start()
+    runner = multiprocessing.get_context("spawn").Process(**asked)  # a forked one would share threads of ours
+    runner.start()
     theirs.close()
     try:
         yield ours
-        process.join()
+        runner.join()
     finally:
         ours.close()
-        process.terminate()
-        process.join()
+        runner.terminate()
+        runner.join()
 
 
-def _receive(pipe: Connection) -> Any:
+def receive(pipe: Connection) -> Any:
+    """Wait for what a process says next.
+
+    Raises
+    ------
+    KakedokiError, RuntimeError
+        What went wrong there; that it died.
+    """
     try:
         found = pipe.recv()
     except EOFError as error:
