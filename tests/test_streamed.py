@@ -127,11 +127,16 @@ def test_nobody_is_lost(planned, small_night):
 
 
 def test_two_processes_make_the_same_plan_as_one(planned, order, model, parquet, tmp_path):
-    plan, out = planned
-    plan_in_chunks(parquet, tmp_path / "again", model, order.as_of, Settings(), per_chunk=800, n_processes=2)
+    tomorrow = Settings(horizon_days=1)
+    made = [
+        plan_in_chunks(parquet, tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
+        for n in (1, 2)
+    ]
     for name in ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv"):
-        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
-    assert plan.n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    assert [each.n_processes for each in made] == [1, 2]
+    assert made[0].n_dials > 0
+    assert planned[0].n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +162,7 @@ def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
     small = tmp_path / "small.yaml"
     small.write_text("planning: {per_chunk: 500}", encoding="utf-8")
     out = tmp_path / "out"
-    made = plan.fn(str(parquet), str(out), order.run_date, config=[str(small)])  # 3,000 are more than five chunks
+    made = plan.fn(str(parquet), str(out), order.run_date, 1, config=[str(small)])  # 3,000 are more than five chunks
     assert isinstance(made, StreamedPlan)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert record["run_id"].startswith("20261102-")
