@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -24,6 +24,8 @@ from models.planning.streaming import Stream, fill_chunk, is_worth_another_look,
 from pipelines.memory import read_peak_memory_mb
 from pipelines.site import Opening, Site, Tally, learn_chunk, open_site, weigh_chunk, write_chunk
 
+WORTH_A_PROCESS = 100_000
+"""Customers who take as long as a process takes to start."""
 MOST_PROCESSES = 8
 """More would wait for one another: placing is a tenth of the work, and goes chunk after chunk."""
 
@@ -50,13 +52,13 @@ class Leg:
     peak_mb: float
 
 
-def count_processes(n_chunks: int) -> int:
-    """Count the processes that are worth starting: one per core that is ours, and one only where there is one chunk.
+def count_processes(sizes: Sequence[int]) -> int:
+    """Count the processes that are worth starting: one per core that is ours, chunk, and 100,000 customers.
 
-    >>> count_processes(1)
+    >>> count_processes([60_000, 70_000])
     1
     """
-    return max(1, min(n_chunks, len(os.sched_getaffinity(0)), MOST_PROCESSES))
+    return max(1, min(len(sizes), sum(sizes) // WORTH_A_PROCESS, len(os.sched_getaffinity(0)), MOST_PROCESSES))
 
 
 def place_all(
@@ -85,16 +87,16 @@ def place_all(
     n_chunks = len(site.sizes)
     with ExitStack() as running:
         pipes = [running.enter_context(_start(site, first, n_processes)) for first in range(n_processes)]
-        opening: Opening = _receive(pipes[0])
+        opening: Opening = receive(pipes[0])
         for pipe in pipes[1:]:
             pipe.send(opening.first_prices)
         stream = opening.stream
         for number in range(n_chunks):
             pipe = pipes[number % n_processes]
             pipe.send(stream)
-            stream = _receive(pipe)
+            stream = receive(pipe)
             tell(number + 1)
-        legs = [_receive(pipe) for pipe in pipes]
+        legs = [receive(pipe) for pipe in pipes]
     stream, seconds = _fill_rest(site, stream, opening.first_prices)
     return opening, stream, [*legs, Leg(0, Counter(), seconds, read_peak_memory_mb())]
 
@@ -114,19 +116,26 @@ def _start(site: Site, first: int, n_processes: int) -> Iterator[Connection]:
             ours.close()
             thread.join()
         return
-    process = multiprocessing.get_context("spawn").Process(**asked)  # forked ones would share threads of ours
-    process.start()
+    runner = multiprocessing.get_context("spawn").Process(**asked)  # a forked one would share threads of ours
+    runner.start()
     theirs.close()
     try:
         yield ours
-        process.join()
+        runner.join()
     finally:
         ours.close()
-        process.terminate()
-        process.join()
+        runner.terminate()
+        runner.join()
 
 
-def _receive(pipe: Connection) -> Any:
+def receive(pipe: Connection) -> Any:
+    """Wait for what a process says next.
+
+    Raises
+    ------
+    KakedokiError, RuntimeError
+        What went wrong there; that it died.
+    """
     try:
         found = pipe.recv()
     except EOFError as error:

@@ -156,7 +156,7 @@ def plan_in_chunks(
     with replace_folder(out, run_id) as folder:
         site = split(source, folder / ".spool", model, as_of, settings, per_chunk or settings.planning.per_chunk)
         peaks = [read_peak_memory_mb()]  # of this stage, in which no other process runs
-        n = n_processes or count_processes(len(site.sizes))
+        n = n_processes or count_processes(site.sizes)
         placed = place(site, n)
         joined = write(site, placed, folder)
         peaks += [placed.measure_peak_mb(n), read_peak_memory_mb()]

@@ -1,6 +1,7 @@
 """A plan in chunks from Parquet to Parquet against the night's own plan of the same centre."""
 
 import json
+import multiprocessing
 import shutil
 from dataclasses import replace
 from io import StringIO
@@ -26,6 +27,7 @@ from pipelines.large import is_for_chunks
 from pipelines.morning import read_morning
 from pipelines.order import Order, build_order
 from pipelines.plan import plan
+from pipelines.relay import receive
 from pipelines.sampled import take_sample
 from pipelines.sources import read_source
 from pipelines.streamed import StreamedPlan, plan_in_chunks
@@ -125,16 +127,21 @@ def test_nobody_is_lost(planned, small_night):
 
 
 def test_two_processes_make_the_same_plan_as_one(planned, order, model, parquet, tmp_path):
-    plan, out = planned
-    plan_in_chunks(parquet, tmp_path / "again", model, order.as_of, Settings(), per_chunk=800, n_processes=2)
+    tomorrow = Settings(horizon_days=1)
+    made = [
+        plan_in_chunks(parquet, tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
+        for n in (1, 2)
+    ]
     for name in ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv"):
-        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
-    assert plan.n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    assert [each.n_processes for each in made] == [1, 2]
+    assert made[0].n_dials > 0
+    assert planned[0].n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
 
 
 @pytest.fixture(scope="module")
 def with_champion(small_night: FinishedNight, parquet: Path, order: Order, tmp_path_factory) -> Path:
-    """A home in which the night's champion is the Parquet folder's as well."""
+    """A home in which the night's model is the Parquet folder's champion."""
     var = Path(shutil.copytree(small_night.var, tmp_path_factory.mktemp("home") / "var"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAKEDOKI_HOME", str(var))
@@ -142,7 +149,8 @@ def with_champion(small_night: FinishedNight, parquet: Path, order: Order, tmp_p
         name = name_of_source(build_order(str(parquet), None, order.run_date, var))
         client = MlflowClient(store.tracking_uri, store.tracking_uri)
         mlflow.set_tracking_uri(store.tracking_uri)
-        client.copy_model_version(f"models:/{name_of_source(order)}@champion", name)
+        morning = read_morning(small_night.out)
+        client.copy_model_version(f"models:/{morning.model_name}/{morning.model_version}", name)
         client.set_registered_model_alias(name, "champion", "1")
     return var
 
@@ -154,7 +162,7 @@ def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
     small = tmp_path / "small.yaml"
     small.write_text("planning: {per_chunk: 500}", encoding="utf-8")
     out = tmp_path / "out"
-    made = plan.fn(str(parquet), str(out), order.run_date, config=[str(small)])  # 3,000 are more than five chunks
+    made = plan.fn(str(parquet), str(out), order.run_date, 1, config=[str(small)])  # 3,000 are more than five chunks
     assert isinstance(made, StreamedPlan)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert record["run_id"].startswith("20261102-")
@@ -182,9 +190,9 @@ def test_who_is_planned_in_chunks(parquet, order, tmp_path):
             is_for_chunks(replace(asked, settings=few, **changed), None)
     with pytest.raises(UsageError, match="--engine dask"):
         is_for_chunks(asked, True, "dask")
-    for name in ("control_share", "min_attempts"):
+    for name, value in (("control_share", 0.5), ("min_attempts", 1)):
         with pytest.raises(UsageError, match=rf"planning\.{name}"):
-            is_for_chunks(replace(asked, settings=Settings.model_validate({"planning": {name: 1}})), True)
+            is_for_chunks(replace(asked, settings=Settings.model_validate({"planning": {name: value}})), True)
 
 
 def test_a_share_of_the_customers_comes_with_all_their_attempts(parquet, order, small_night):
@@ -200,16 +208,20 @@ def test_a_share_of_the_customers_comes_with_all_their_attempts(parquet, order, 
     assert intake.report.counts == record["inputs"]["counts"]
 
 
-def test_a_process_that_fails_says_why(order, model, parquet, tmp_path):
+def test_a_process_that_fails_says_why_and_one_that_dies_is_noticed(order, model, parquet, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(parquet, broken)
     attempts = pd.read_parquet(broken / "call_attempts.parquet")
     attempts["outcome"] = attempts["outcome"].mask(attempts["customer_id"] > "C0001000", "nonsense")
     attempts.to_parquet(broken / "call_attempts.parquet")
     with pytest.raises(TooManyBadRowsError, match="nonsense") as failed:
-        plan_in_chunks(broken, tmp_path / "out", model, order.as_of, Settings(), per_chunk=800, n_processes=2)
+        plan_in_chunks(broken, tmp_path / "out", model, order.as_of, Settings(), per_chunk=800, n_processes=1)
     assert len(failed.value.rejects)
     assert list(tmp_path.iterdir()) == [broken]
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    with pytest.raises(RuntimeError, match="died"):
+        receive(ours)
 
 
 def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_path):

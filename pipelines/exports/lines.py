@@ -85,6 +85,6 @@ def _round(cells: Any) -> Any:
 
 def _write_texts(texts: Any, out: IO[bytes]) -> None:
     """Write texts one after another: their bytes lie in memory as they belong into the file."""
-    _, offsets, data = texts.buffers()
+    _, offsets, letters = texts.buffers()
     begin, end = np.frombuffer(offsets, dtype=np.int32)[[texts.offset, texts.offset + len(texts)]]
-    out.write(memoryview(data)[begin:end])
+    out.write(memoryview(letters)[begin:end])
