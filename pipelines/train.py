@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from prefect import flow
+from threadpoolctl import threadpool_limits
 
 from configs.errors import NoModelError
 from models.contact.drift import Drift
@@ -197,7 +198,8 @@ def draw_heat_map(order: Order, intake: Intake, model: ContactModel) -> pd.DataF
 def _fit(order: Order, intake: Intake, champion: Champion | None, cluster: Cluster | None) -> FittedNight:
     rng, twin = np.random.default_rng(order.settings.seed), None if champion is None else champion.held_out
     grow, params = None if cluster is None else grow_on(cluster), read_tuned_params(order)
-    return fit_night(intake.tables, order.as_of, order.settings, rng, params, champion=twin, grow=grow)
+    with threadpool_limits(1, "blas"):  # matrices of hundreds: threads wait for each other longer than they work
+        return fit_night(intake.tables, order.as_of, order.settings, rng, params, champion=twin, grow=grow)
 
 
 def _fall_back(champion: Champion | None, error: NoModelError) -> NightModel:
