@@ -159,11 +159,8 @@ def _judge_together(waiting: list[tuple[Block, pd.DataFrame]], zone: str) -> Ite
     if not waiting:
         return
     begins = np.cumsum([0, *(len(frame) for _, frame in waiting)])
-    placed = [
-        frame.set_axis(pd.RangeIndex(at, at + len(frame)), axis=0)
-        for at, (_, frame) in zip(begins, waiting, strict=False)
-    ]
-    whole = judge_log(pd.concat(placed).rename_axis("row"), zone)
+    together = pd.concat([frame for _, frame in waiting])
+    whole = judge_log(together.set_axis(pd.RangeIndex(len(together), name="row"), axis=0), zone)
     for (block, frame), begin, end in zip(waiting, begins[:-1], begins[1:], strict=True):
         lines = frame.index.to_numpy("int64") - block.first_row
         positions = whole.rejects["position"]
