@@ -86,10 +86,10 @@ def read_log(blocks: Sequence[Block], folder: Path, zone: str, *, rebuild: bool 
     logs = {block.digest: _read_block(home / f"{block.digest}.parquet") for block in blocks}
     unknown = {block.digest: block for block in blocks if logs[block.digest] is None}
     n_read = 0
-    for block, log in _judge(list(unknown.values()), zone):
-        logs[block.digest] = log
-        _keep(home / f"{block.digest}.parquet", log)
-        n_read += len(log)
+    for block, fresh in _judge(list(unknown.values()), zone):
+        logs[block.digest] = fresh
+        _keep(home / f"{block.digest}.parquet", fresh)
+        n_read += len(fresh)
     parts = [(block, log) for block in blocks if (log := logs[block.digest]) is not None]
     facts = [{"digest": block.digest, "n_rows": len(log), **_span(log)} for block, log in parts]
     _sweep(folder, home, facts)
@@ -120,7 +120,7 @@ def forget_in_log(var: Path, customer_id: str) -> int:
     n_removed = 0
     for file in sorted((var / KEPT).glob("*/*/*.parquet")):
         ids = pq.read_table(file, columns=["customer_id"])["customer_id"]
-        if pc.any(pc.equal(ids, customer_id)).as_py():
+        if pc.any(pc.equal(ids, pa.scalar(customer_id, pa.large_string()))).as_py():
             file.unlink()
             n_removed += 1
     return n_removed
@@ -199,7 +199,7 @@ def _number(log: JudgedLog, by: int) -> JudgedLog:
 
 
 def _span(log: JudgedLog) -> dict[str, str | None]:
-    ends = pc.min_max(log.cells["attempted_at"]).as_py()
+    ends: Any = pc.min_max(log.cells["attempted_at"]).as_py()
     return {name: None if ends[name] is None else ends[name].isoformat() for name in ("min", "max")}
 
 
