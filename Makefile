@@ -18,7 +18,7 @@ run_date = $(if $(RUN_DATE),--run-date $(RUN_DATE))
 config = $(if $(CONFIG),--config $(CONFIG))
 need = @$(foreach name,$(1),test -n "$($(name))" || { echo "make $@: $(name) is not set; write: make $@ $(foreach each,$(1),$(each)=...) [RUN_DATE=YYYY-MM-DD] [CONFIG=FILE]" >&2; exit 2; };)
 
-.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export serve schedule prefect mlflow test coverage lint type check bench bench-page bench-model bench-plan bench-scoring bench-scale bench-kept bench-honesty bench-copenhagen screenshots docs clean
+.PHONY: help install demo sample train plan nightly preview replan tune compare rollback export serve schedule prefect mlflow test coverage lint type check bench bench-page bench-model bench-plan bench-scoring bench-scale bench-kept bench-replan bench-honesty bench-copenhagen screenshots docs clean
 
 help: ## list every target with one line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ bench-scale: $(READY) ## 100,000 and 1,000,000 customers planned in chunks: seco
 
 bench-kept: $(READY) ## the data path: first night, next night and rebuilt beside pandas' groupby and merge_asof (ATTEMPTS)
 	$(BIN)/python tests/bench/kept.py $(if $(ATTEMPTS),--attempts $(ATTEMPTS))
+
+bench-replan: $(READY) ## the afternoon of the reference size planned again, with and without what is kept (after bench)
+	$(BIN)/python tests/bench/replan.py
 
 bench-honesty: $(READY) ## whether claimed gains are true: 20 seeds of each world (about an hour)
 	$(BIN)/python tests/bench/honesty.py

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from features.columns import ATTEMPT_COLUMNS
 from features.judged import JudgedLog, judge_log
 from features.outcomes import OUTCOMES
 from features.quarantine import join_rejects, list_rejects, mark_rejected
+
+Column: TypeAlias = Any
+"""A column of an Arrow table, of whatever type."""
 
 _NAME = "call_attempts"
 _REPEATED = "repeated: the first row with this key is kept"
@@ -130,7 +134,7 @@ def _list(log: JudgedLog, is_meant: np.ndarray, column: str, reason: str) -> pd.
     return listed.assign(position=positions)
 
 
-def _repeats(ids: pa.ChunkedArray, is_asked: np.ndarray) -> np.ndarray:
+def _repeats(ids: Column, is_asked: np.ndarray) -> np.ndarray:
     """Whether an earlier one of the asked rows has the same id; (n,) bool. Codes are given by first appearance."""
     codes = ids.filter(pa.array(is_asked)).combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     newest = np.maximum.accumulate(np.append(-1, codes))[:-1]
@@ -177,21 +181,22 @@ def _frame(cells: pa.Table, rows: np.ndarray, columns: tuple[str, ...], zone: st
     """Chosen rows (positions, or a mask) and columns in pandas; flags that are not said are no."""
     chosen = cells.select(list(columns))
     chosen = chosen.filter(pa.array(rows)) if rows.dtype == bool else chosen.take(rows)
-    typed = []
+    typed: list[Any] = []
     for name in columns:
-        column = chosen[name]
+        column: Column = chosen[name]
         if pa.types.is_dictionary(column.type):
             column = column.cast(pa.large_string())
         elif pa.types.is_timestamp(column.type):
             column = column.cast(pa.timestamp("us", zone))
-        typed.append(column.fill_null(False) if pa.types.is_boolean(column.type) else column)
+        typed.append(pc.fill_null(column, False) if pa.types.is_boolean(column.type) else column)
     return pa.table(typed, names=list(columns)).to_pandas()
 
 
-def _find(ids: pa.ChunkedArray, known: Iterable[str]) -> np.ndarray:
+def _find(ids: Column, known: Iterable[str]) -> np.ndarray:
     """Position of each id among the known ones, -1 for none; (n,) int32."""
-    return np.asarray(pc.index_in(ids, pa.array(known, pa.large_string())).fill_null(-1).to_numpy().astype("int32"))
+    found: Column = pc.index_in(ids, pa.array(known, pa.large_string()))
+    return np.asarray(found.fill_null(-1).to_numpy().astype("int32"))
 
 
-def _flags(flags: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(flags.fill_null(False).to_numpy(zero_copy_only=False))
+def _flags(flags: Column) -> np.ndarray:
+    return np.asarray(pc.fill_null(flags, False).to_numpy(zero_copy_only=False))

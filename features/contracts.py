@@ -1,7 +1,8 @@
 """The border: raw tables in, checked tables and a report out. Past it, nothing is checked again."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +13,8 @@ from features.customers import CheckedCustomers, check_customers
 from features.judged import JudgedLog
 from features.quarantine import REJECT_COLUMNS, join_rejects, mask_phones
 from features.seats import check_agents, check_capacity
+
+LOG = "call_attempts"
 
 
 def _no_phone_dials() -> pd.DataFrame:
@@ -110,13 +113,12 @@ def check_tables(
     >>> report.counts["call_attempts_kept"], len(report.rejects)
     (1, 0)
     """
-    given = {**raw, "call_attempts": log} if log is not None else raw
-    _require_tables(given)
+    _require_tables(raw if log is None else {**raw, LOG: log})
     zone = settings.timezone
     as_of = as_of.tz_convert(zone)
     customers = check_customers(raw["customers"], settings.attributes, settings.max_bad_share, zone)
     customer_ids = pd.Index(customers.frame["customer_id"])
-    attempts = check_attempts(given["call_attempts"], customer_ids, customers.refused_ids, as_of, zone)
+    attempts = check_attempts(raw[LOG] if log is None else log, customer_ids, customers.refused_ids, as_of, zone)
     nothing = (None, join_rejects([]))
     agents, agent_rejects = check_agents(raw["agents"], zone) if "agents" in raw else nothing
     capacity, capacity_rejects = check_capacity(raw["capacity"], zone) if "capacity" in raw else nothing
@@ -130,7 +132,7 @@ def check_tables(
     return tables, CheckReport(rejects, customers.quarantined, counts, notes)
 
 
-def _require_tables(raw: Mapping[str, Sized]) -> None:
+def _require_tables(raw: Mapping[str, Any]) -> None:
     found = ", ".join(sorted(raw)) or "none"
     for name in ("customers", "call_attempts"):
         if name not in raw:

@@ -6,6 +6,7 @@ What does depend on them (is the customer known, is the id repeated, was it befo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,27 +17,26 @@ from features.columns import ATTEMPT_COLUMNS, ParsedTable, parse_table
 from features.quarantine import ROW_FAULT, join_rejects
 from features.schemas import ATTEMPTS, judge_rows
 
-CODE = pa.dictionary(pa.int32(), pa.large_string())
-CELLS = pa.schema(
-    {
-        "row": pa.int64(),
-        "attempt_id": pa.large_string(),
-        "customer_id": pa.large_string(),
-        "attempted_at": pa.timestamp("us", "UTC"),
-        "outcome": CODE,
-        "ring_seconds": pa.float32(),
-        "talk_seconds": pa.float32(),
-        "wrap_seconds": pa.float32(),
-        "agent_id": CODE,
-        "converted": pa.bool_(),
-        "refused": pa.bool_(),
-        "campaign_id": CODE,
-        "propensity": pa.float32(),
-        "is_faulty": pa.bool_(),
-        "is_refusal_unreadable": pa.bool_(),
-        "content": pa.uint64(),
-    }
-)
+CODE: pa.DataType = pa.dictionary(pa.int32(), pa.large_string())
+_TYPES: dict[str, pa.DataType] = {
+    "row": pa.int64(),
+    "attempt_id": pa.large_string(),
+    "customer_id": pa.large_string(),
+    "attempted_at": pa.timestamp("us", "UTC"),
+    "outcome": CODE,
+    "ring_seconds": pa.float32(),
+    "talk_seconds": pa.float32(),
+    "wrap_seconds": pa.float32(),
+    "agent_id": CODE,
+    "converted": pa.bool_(),
+    "refused": pa.bool_(),
+    "campaign_id": CODE,
+    "propensity": pa.float32(),
+    "is_faulty": pa.bool_(),
+    "is_refusal_unreadable": pa.bool_(),
+    "content": pa.uint64(),
+}
+CELLS = pa.schema(_TYPES)
 """Columns of :class:`JudgedLog`; codes are small integers, so that a row takes some 60 bytes."""
 
 
@@ -85,7 +85,8 @@ def judge_log(raw: pd.DataFrame, zone: str) -> JudgedLog:
         "is_refusal_unreadable": _has_unreadable_refusal(table),
         "content": hash_rows(table.raw),
     }
-    columns = [pa.array(own.get(name, table.frame.get(name)), from_pandas=True) for name in CELLS.names]
+    read: dict[str, Any] = {name: table.frame[name] for name in ATTEMPT_COLUMNS}
+    columns = [pa.array((read | own)[name], from_pandas=True) for name in CELLS.names]
     return JudgedLog(pa.table(columns, names=CELLS.names).cast(CELLS), rejects)
 
 

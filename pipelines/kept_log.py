@@ -86,10 +86,10 @@ def read_log(blocks: Sequence[Block], folder: Path, zone: str, *, rebuild: bool 
     logs = {block.digest: _read_block(home / f"{block.digest}.parquet") for block in blocks}
     unknown = {block.digest: block for block in blocks if logs[block.digest] is None}
     n_read = 0
-    for block, log in _judge(list(unknown.values()), zone):
-        logs[block.digest] = log
-        _keep(home / f"{block.digest}.parquet", log)
-        n_read += len(log)
+    for block, fresh in _judge(list(unknown.values()), zone):
+        logs[block.digest] = fresh
+        _keep(home / f"{block.digest}.parquet", fresh)
+        n_read += len(fresh)
     parts = [(block, log) for block in blocks if (log := logs[block.digest]) is not None]
     facts = [{"digest": block.digest, "n_rows": len(log), **_span(log)} for block, log in parts]
     _sweep(folder, home, facts)
@@ -120,7 +120,7 @@ def forget_in_log(var: Path, customer_id: str) -> int:
     n_removed = 0
     for file in sorted((var / KEPT).glob("*/*/*.parquet")):
         ids = pq.read_table(file, columns=["customer_id"])["customer_id"]
-        if pc.any(pc.equal(ids, customer_id)).as_py():
+        if pc.any(pc.equal(ids, pa.scalar(customer_id, pa.large_string()))).as_py():
             file.unlink()
             n_removed += 1
     return n_removed
@@ -159,11 +159,8 @@ def _judge_together(waiting: list[tuple[Block, pd.DataFrame]], zone: str) -> Ite
     if not waiting:
         return
     begins = np.cumsum([0, *(len(frame) for _, frame in waiting)])
-    placed = [
-        frame.set_axis(pd.RangeIndex(at, at + len(frame)), axis=0)
-        for at, (_, frame) in zip(begins, waiting, strict=False)
-    ]
-    whole = judge_log(pd.concat(placed).rename_axis("row"), zone)
+    together = pd.concat([frame for _, frame in waiting])
+    whole = judge_log(together.set_axis(pd.RangeIndex(len(together), name="row"), axis=0), zone)
     for (block, frame), begin, end in zip(waiting, begins[:-1], begins[1:], strict=True):
         lines = frame.index.to_numpy("int64") - block.first_row
         positions = whole.rejects["position"]
@@ -202,7 +199,7 @@ def _number(log: JudgedLog, by: int) -> JudgedLog:
 
 
 def _span(log: JudgedLog) -> dict[str, str | None]:
-    ends = pc.min_max(log.cells["attempted_at"]).as_py()
+    ends: Any = pc.min_max(log.cells["attempted_at"]).as_py()
     return {name: None if ends[name] is None else ends[name].isoformat() for name in ("min", "max")}
 
 

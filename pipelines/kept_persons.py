@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,7 @@ def read_persons(folder: Path, hierarchy: Hierarchy) -> KnownPersons:
         if (table.schema.metadata or {}).get(b"hierarchy", b"").decode() != name_hierarchy(hierarchy):
             return _nobody()
         mean, variance = (
-            table[name].combine_chunks().flatten().to_numpy().reshape(-1, N_SPANS).astype("float32") for name in _SPANS
+            pc.list_flatten(table[name]).to_numpy().reshape(-1, N_SPANS).astype("float32") for name in _SPANS
         )
         ids = table["customer_id"].combine_chunks().cast(pa.large_string())
         return KnownPersons(ids, table["own"].to_numpy(), (mean, variance, table["never"].to_numpy()))
@@ -48,8 +49,8 @@ def write_persons(folder: Path, evidence: Evidence) -> None:
     table = pa.table(
         {
             "customer_id": pa.array(evidence.log.customers["customer_id"], pa.large_string(), from_pandas=True),
-            "own": hash_persons(hierarchy, evidence.log, evidence.cutoff_seconds),
-            "never": beliefs.never,
+            "own": pa.array(hash_persons(hierarchy, evidence.log, evidence.cutoff_seconds)),
+            "never": pa.array(beliefs.never),
             **{name: _by_span(getattr(beliefs, name)) for name in _SPANS},
         }
     )
@@ -73,7 +74,7 @@ def forget_kept(var: Path, customer_id: str) -> int:
     n_changed = forget_in_log(var, customer_id)
     for file in sorted((var / KEPT).glob(f"*/{_FILE}")):
         table = pq.ParquetFile(file).read()
-        is_theirs = pc.equal(table["customer_id"], customer_id)
+        is_theirs = pc.equal(table["customer_id"], pa.scalar(customer_id, pa.large_string()))
         if pc.any(is_theirs).as_py():
             file.unlink()  # so that a full disk leaves nobody behind
             write_private(file, table.filter(pc.invert(is_theirs)))
@@ -81,7 +82,7 @@ def forget_kept(var: Path, customer_id: str) -> int:
     return n_changed
 
 
-def _by_span(values: np.ndarray) -> pa.Array:
+def _by_span(values: np.ndarray) -> Any:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values, dtype="float32").ravel()), N_SPANS)
 
 

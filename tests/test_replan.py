@@ -11,6 +11,7 @@ import pytest
 from conftest import FinishedNight
 
 from configs.errors import NoCapacityError, UsageError
+from pipelines.kept_log import find_kept
 from pipelines.replan import Replanned, replan
 
 NOON = datetime(2026, 11, 2, 12, 10)  # noqa: DTZ001 - the centre's time
@@ -155,3 +156,22 @@ def test_the_same_noon_gives_the_same_list(small_night: FinishedNight, day: Path
     for name in ("one", "two"):
         replan(str(day), small_night.out, tmp_path / name, NOON)
     assert (tmp_path / "one" / "call_list.csv").read_bytes() == (tmp_path / "two" / "call_list.csv").read_bytes()
+
+
+def test_what_the_night_has_kept_changes_no_byte_of_the_afternoon(
+    small_night: FinishedNight, day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without: the whole log judged, every person filtered, the model from the registry. With: none of them."""
+    replan(str(day), small_night.out, tmp_path / "without", NOON)
+    kept = find_kept(small_night.var, str(day))
+    shutil.rmtree(kept)
+    shutil.copytree(find_kept(small_night.var, str(small_night.source)), kept)
+
+    def refuse(*_: object) -> None:
+        raise OSError("nobody is to ask the registry")
+
+    monkeypatch.setattr("models.registry.read_model", refuse)
+    done = replan(str(day), small_night.out, tmp_path / "with", NOON)
+    assert done.record["notes"] == []
+    for name in ("call_list.parquet", "call_list.csv", "excluded.csv"):
+        assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()

@@ -12,7 +12,9 @@ import pytest
 from configs.errors import ContractError, SourceError
 from configs.settings import Settings
 from features.contracts import Tables, check_tables
-from pipelines.sources import RawSource, read_source
+from features.judged import judge_log
+from pipelines.kept_log import read_log
+from pipelines.sources import RawSource, days, open_source, read_source
 from pipelines.sources.addresses import mask_password, scrub
 
 AS_OF = pd.Timestamp("2024-09-10", tz="Asia/Tokyo")
@@ -203,3 +205,32 @@ def test_addresses_are_shown_without_passwords(address, shown):
 
 def test_a_decoded_password_is_scrubbed_too():
     assert scrub("bad password s3cr@t given", "postgresql://u:s3cr%40t@h/d") == "bad password ••• given"
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "postgresql"])
+def test_a_database_is_asked_only_for_days_that_have_changed(kind, tmp_path, request, monkeypatch):
+    source = duck(tmp_path / "log.db") if kind == "duckdb" else request.getfixturevalue("postgresql")
+    asked = []
+    ask = days._ask
+    monkeypatch.setattr(days, "_ask", lambda *given: asked.append(given[2]) or ask(*given))
+    first = read_log(open_source(source, SETTINGS).blocks, tmp_path / "kept", SETTINGS.timezone)
+    again = read_log(open_source(source, SETTINGS).blocks, tmp_path / "kept", SETTINGS.timezone)
+    assert (first.n_read, again.n_read) == (3, 0)
+    assert sum("WHERE" in query for query in asked) == 2  # each day once
+    assert first.log.cells.to_pylist() == again.log.cells.to_pylist()
+    whole = judge_log(read_source(source, SETTINGS).tables["call_attempts"], SETTINGS.timezone)
+    known = [name for name in whole.cells.column_names if name not in ("row", "content")]
+    rows = [log.cells.select(known).sort_by("attempt_id").to_pylist() for log in (first.log, whole)]
+    assert rows[0] == rows[1]
+
+
+def test_a_corrected_row_of_a_database_is_read_with_its_day_alone(tmp_path):
+    source = duck(tmp_path / "log.db")
+    read_log(open_source(source, SETTINGS).blocks, tmp_path / "kept", SETTINGS.timezone)
+    with duckdb.connect(str(tmp_path / "log.db")) as connection:
+        connection.execute("UPDATE call_attempts SET outcome = 'voicemail' WHERE attempt_id = 3")
+    reading = read_log(open_source(source, SETTINGS).blocks, tmp_path / "kept", SETTINGS.timezone)
+    assert reading.n_read == 1
+    assert "voicemail" in reading.log.cells["outcome"].to_pylist()
+    now, before = (open_source(at, SETTINGS).fingerprint for at in (source, duck(tmp_path / "other.db")))
+    assert [now[name] == before[name] for name in ("customers", "call_attempts")] == [True, False]

@@ -8,6 +8,7 @@ because of a new dial, a correction, another region or another model, the filter
 import hashlib
 import json
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,7 @@ class KnownPersons:
         Of each of them.
     """
 
-    customer_ids: pa.Array
+    customer_ids: Any
     own: np.ndarray
     believed: Believed
 
@@ -96,7 +97,7 @@ def hash_persons(hierarchy: Hierarchy, log: DialLog, before_seconds: np.ndarray)
     own = total[history.position(everyone, before_seconds)] - total[history.first[:-1]]
     for levels in hierarchy.encoding.encode(log.customers).values():
         own = _mix(own ^ levels.astype("uint64"))
-    return own
+    return np.asarray(own)
 
 
 def _filter_again(hierarchy: Hierarchy, log: DialLog, rows: np.ndarray, before_seconds: np.ndarray) -> Believed:

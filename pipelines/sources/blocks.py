@@ -103,10 +103,14 @@ def cut_frame(frame: pd.DataFrame) -> list[Block]:
         Block(
             _digest(kind, hashes[begin:end].tobytes(), (rows[begin:end] - rows[begin]).tobytes()),
             int(rows[begin]),
-            partial(numbered.iloc.__getitem__, slice(begin, end)),
+            partial(_take, numbered, begin, end),
         )
         for begin, end in _stretches(hashes)
     ]
+
+
+def _take(frame: pd.DataFrame, begin: int, end: int) -> pd.DataFrame:
+    return frame.iloc[begin:end]
 
 
 def _stretches(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -137,7 +141,7 @@ def _column_bytes(content: bytes, group: pq.RowGroupMetaData) -> Iterator[memory
     seen = memoryview(content)
     for at in range(group.num_columns):
         column = group.column(at)
-        begin = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+        begin = (column.dictionary_page_offset if column.has_dictionary_page else None) or column.data_page_offset
         yield seen[begin : begin + column.total_compressed_size]
 
 

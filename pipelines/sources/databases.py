@@ -36,9 +36,9 @@ def read_sqlite(address: str, is_needed: Wanted) -> Found:
     SourceError
         No such file, or it is not a SQLite database.
     """
-    path = _find_file(address)
+    path = find_file(address)
     uri = f"{path.resolve().as_uri()}?mode=ro"
-    with _failing_clearly(address, sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as connection:
+    with failing_clearly(address, sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as connection:
         names = tuple(row[0] for row in connection.execute(_SQLITE_NAMES))
         return {name: pd.read_sql_query(_select(name), connection) for name in filter(is_needed, names)}, names
 
@@ -51,8 +51,8 @@ def read_duckdb(address: str, is_needed: Wanted) -> Found:
     SourceError
         No such file, it is not a DuckDB database, or another program holds it open for writing.
     """
-    path = _find_file(address)
-    with _failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as connection:
+    path = find_file(address)
+    with failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as connection:
         names = tuple(row[0] for row in connection.execute(_DUCKDB_NAMES).fetchall())
         tables = {name: connection.sql(_select(name)).to_arrow_table() for name in filter(is_needed, names)}
     return {name: table.to_pandas() for name, table in tables.items() if table is not None}, names
@@ -66,7 +66,7 @@ def read_postgresql(address: str, is_needed: Wanted) -> Found:
     SourceError
         The server cannot be reached, refuses the user, or breaks off; the message never holds the password.
     """
-    with _failing_clearly(address, AdbcError), closing(_connect(address)) as connection, connection.cursor() as cursor:
+    with connect_postgresql(address) as cursor:
         cursor.execute(_POSTGRESQL_NAMES)
         names = tuple(row[0] for row in cursor.fetchall())
         tables = {}
@@ -89,7 +89,15 @@ def fingerprint_table(table: pd.DataFrame) -> str:
 
 
 @contextmanager
-def _failing_clearly(address: str, failure: type[Exception]) -> Iterator[None]:
+def connect_postgresql(address: str) -> Iterator[Any]:
+    """Give a cursor of a PostgreSQL server while the body runs; failures are those of :func:`read_postgresql`."""
+    with failing_clearly(address, AdbcError), closing(_connect(address)) as connection, connection.cursor() as cursor:
+        yield cursor
+
+
+@contextmanager
+def failing_clearly(address: str, failure: type[Exception]) -> Iterator[None]:
+    """Turn a driver's failure into a :class:`SourceError` that holds no password."""
     try:
         yield
     except failure as error:
@@ -108,7 +116,8 @@ def _select(name: str) -> str:
     return f'SELECT * FROM "{quoted}"'
 
 
-def _find_file(address: str) -> Path:
+def find_file(address: str) -> Path:
+    """Path of a database that is a file; SourceError when there is none."""
     path = Path(address.split(":///", 1)[1])
     if not path.is_file():
         raise SourceError(f"{address}: no such database file (an absolute path has four slashes)")

@@ -11,6 +11,7 @@ from configs.settings import Settings, SourceSettings
 from pipelines.sources.addresses import mask_password
 from pipelines.sources.blocks import Block, cut_frame
 from pipelines.sources.databases import fingerprint_table, read_duckdb, read_postgresql, read_sqlite
+from pipelines.sources.days import HASHING, cut_days
 from pipelines.sources.folders import list_tables, open_table, read_folder
 from pipelines.sources.mapping import map_tables, names_table
 
@@ -99,11 +100,14 @@ def read_source(source: str, settings: Settings) -> RawSource:
 def open_source(source: str, settings: Settings) -> OpenSource:
     """Read all tables but the log, which is only cut into blocks; failures are those of :func:`read_source`.
 
-    The file of a folder is hashed, not parsed. A log that comes from a database, or through a map, is read whole and
-    then cut: its blocks are known by their rows.
+    The file of a folder is hashed, not parsed; DuckDB and PostgreSQL are asked for sums of hashes by day. A log that
+    comes from SQLite, or through a map, is read whole and then cut: its blocks are known by their rows.
     """
+    scheme, separator, _ = source.partition("://")
     is_mapped = settings.source is not None
-    if "://" in source or is_mapped or LOG not in list_tables(Path(source)):
+    if separator and not is_mapped and scheme.lower() in HASHING:
+        return _open_database(source)
+    if separator or is_mapped or LOG not in list_tables(Path(source)):
         raw = read_source(source, settings)
         others = {name: table for name, table in raw.tables.items() if name != LOG}
         return OpenSource(others, cut_frame(raw.tables[LOG]), raw.fingerprint, raw.where)
@@ -112,6 +116,17 @@ def open_source(source: str, settings: Settings) -> OpenSource:
     _require({**tables, LOG: pd.DataFrame()}, list_tables(Path(source)), source)
     blocks, fingerprint[LOG] = open_table(Path(source), LOG)
     return OpenSource(tables, blocks, dict(sorted(fingerprint.items())), source)
+
+
+def _open_database(source: str) -> OpenSource:
+    read = _DATABASES[source.partition("://")[0].lower()]
+    tables, names = read(source, lambda name: name in TABLES and name != LOG)
+    where = mask_password(source)
+    _require({**tables, **({LOG: pd.DataFrame()} if LOG in names else {})}, names, where)
+    blocks, said = cut_days(source)
+    fingerprint = {name: fingerprint_table(table) for name, table in tables.items()} | {LOG: said}
+    tables = {name: tables[name] for name in TABLES if name in tables}
+    return OpenSource(tables, blocks, dict(sorted(fingerprint.items())), where)
 
 
 def _need(source: SourceSettings | None) -> Callable[[str], bool]:

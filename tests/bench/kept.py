@@ -79,8 +79,9 @@ def grow(home: Path, n: int) -> None:
     database = duckdb.connect(config={"memory_limit": "2GB"})
     database.register("pool", attempts.assign(attempted_at=pd.to_datetime(attempts["attempted_at"], utc=True)))
     query = (
-        f"SELECT * REPLACE (attempt_id || '-' || k AS attempt_id, customer_id || '-' || k AS customer_id) FROM pool, "
-        f"range({copies}) c(k) WHERE attempted_at < TIMESTAMPTZ '{{until}}' ORDER BY attempted_at, k"
+        "SELECT * EXCLUDE (k) REPLACE (attempt_id || '-' || k AS attempt_id, customer_id || '-' || k AS customer_id) "
+        f"FROM pool, range({copies}) c(k) WHERE attempted_at < TIMESTAMPTZ '{{until}}' "
+        "ORDER BY attempted_at, attempt_id"
     )
     for name, until in (("before", AS_OF - pd.Timedelta(days=1)), ("tonight", AS_OF)):
         (home / name).mkdir(parents=True, exist_ok=True)
