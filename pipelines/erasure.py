@@ -39,7 +39,8 @@ def erase_from_parquet(file: Path, customer_id: str) -> int:
         kept = pq.ParquetFile(file)
         with _replaced(file) as beside, pq.ParquetWriter(beside, kept.schema_arrow, compression="zstd") as writer:
             for group in _read_groups(kept):
-                others = pc.fill_null(pc.not_equal(group["customer_id"], customer_id), True)
+                ids: Any = group["customer_id"]
+                others: Any = pc.fill_null(pc.not_equal(ids, pa.scalar(customer_id)), True)
                 writer.write_table(group.filter(others), row_group_size=max(group.num_rows, 1))
     return n_rows
 
@@ -134,7 +135,9 @@ def _read_groups(kept: pq.ParquetFile, columns: list[str] | None = None) -> Iter
 
 
 def _count(group: pa.Table, customer_id: str) -> int:
-    return int(pc.sum(pc.equal(group["customer_id"], customer_id)).as_py() or 0)
+    ids: Any = group["customer_id"]
+    is_named: Any = pc.equal(ids, pa.scalar(customer_id))
+    return int(pc.sum(is_named).as_py() or 0)
 
 
 def _name_in_sentence(customer_id: str) -> str:

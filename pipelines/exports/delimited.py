@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import IO, Literal
 
+import numpy as np
 import pandas as pd
 
 from pipelines.exports.remarks import Remark
@@ -88,17 +89,12 @@ def write_delimited(
     misfits = Misfits()
     line = 1
     for number, rows in enumerate(batches):
-        columns = [spell_column(rows[name]) for name in rows.columns]
+        cells = [_spell_cells(rows[name], encoding) for name in rows.columns]
         if number == 0:
             stream.write(b"\xef\xbb\xbf" if encoding == "utf-8-sig" else b"")
             if header:
-                columns = [
-                    pd.concat([pd.Series([name], dtype="str"), cells], ignore_index=True)
-                    for name, cells in zip(rows.columns, columns, strict=True)
-                ]
-        if encoding == "cp932":
-            columns = [cells.str.translate(_SAME_IN_CP932) for cells in columns]
-        cells = [defuse(column).tolist() for column in columns]
+                names = _spell_cells(pd.Series(rows.columns, dtype="str"), encoding)
+                cells = [[name, *column] for name, column in zip(names, cells, strict=True)]
         if encoding == "cp932":
             cells = [misfits.fit(texts, str(name), line) for name, texts in zip(rows.columns, cells, strict=True)]
         line += len(cells[0])
@@ -123,6 +119,16 @@ def spell_column(column: pd.Series) -> "pd.Series[str]":
     else:
         texts = column.astype("str")
     return texts.astype("str").fillna("")
+
+
+def _spell_cells(column: pd.Series, encoding: Encoding) -> list[str]:
+    """Spell and defuse each different value once: most columns of a list repeat themselves."""
+    codes, different = pd.factorize(column)
+    texts = spell_column(pd.Series(different, name=column.name))
+    if encoding == "cp932":
+        texts = texts.str.translate(_SAME_IN_CP932)
+    cells: list[str] = np.append(defuse(texts).to_numpy("object"), "")[codes].tolist()  # code -1: missing
+    return cells
 
 
 def _join(cells: list[list[str]], delimiter: str) -> str:

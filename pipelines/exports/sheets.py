@@ -151,8 +151,9 @@ def _spell_texts(column: pd.Series) -> tuple[Any, int]:
     """Cells from behind their row's number on, missing ones null, and how many were cut; each text is spelled once."""
     texts = pa.array(column.astype("str").where(column.notna(), None), pa.large_string(), from_pandas=True)
     coded = texts.dictionary_encode()
-    spelled, places = coded.dictionary, coded.indices
-    is_long = pc.greater(pc.utf8_length(spelled), LONGEST)
+    spelled: Any = coded.dictionary
+    places = coded.indices
+    is_long = pc.greater(pc.utf8_length(spelled), pa.scalar(LONGEST))
     n_cut = pc.sum(pc.cast(pc.take(is_long, places), pa.int64())).as_py() or 0
     if n_cut:
         spelled = pc.utf8_slice_codeunits(spelled, 0, LONGEST)
@@ -178,9 +179,9 @@ def _join(*parts: Any) -> Any:
 
 def _read_bytes(texts: Any) -> bytes:
     """All texts, one behind the other, as they lie in memory."""
-    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    whole: Any = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     if not len(whole):
         return b""
-    _, offsets, laid = whole.buffers()
+    offsets, laid = whole.buffers()[1:]
     ends = memoryview(offsets).cast("q")
     return bytes(memoryview(laid)[ends[whole.offset] : ends[whole.offset + len(whole)]])
