@@ -1,6 +1,8 @@
 """Tables and persons learned together: unbiased by who was called how often, the same whatever the order of rows."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from gc import collect
+from weakref import ref
 
 import numpy as np
 import pandas as pd
@@ -110,3 +112,15 @@ def test_the_main_effect_of_an_attribute_is_unknown_where_the_attribute_is(log, 
     assert np.isnan(effect[log.customers["gender"].isna()]).all()
     assert len(np.unique(effect[log.customers["gender"].notna()])) == 2
     assert effect.dtype == "float32"
+
+
+def test_a_log_is_read_once_by_each_hierarchy_and_let_go_with_its_reading(log, fitted) -> None:
+    some = log.subset(np.arange(len(log.dials)) < 50)
+    read = fitted.read(some)
+    assert fitted.read(some) is read
+    assert replace(fitted, tables=fitted.tables[:1]).read(some).logit.tolist() != read.logit.tolist()
+    assert np.array_equal(fitted.read(some).logit, read.logit)
+    gone = ref(some)
+    del some, read
+    collect()
+    assert gone() is None

@@ -103,6 +103,17 @@ def test_a_long_series_over_all_parts_equals_matrix_algebra() -> None:
     assert states.mean_before[1:] == pytest.approx(means[np.arange(29), parts[1:]], abs=1e-4)
 
 
+def test_what_is_foreseen_of_dialled_spans_is_what_the_whole_filter_says() -> None:
+    rng = np.random.default_rng(3)
+    attempts = add_slot_features(simulate_calls(rng.normal(-1, 1, 300), rng), "attempted_at", Settings())
+    history = build_history(attempts, 300)
+    logit, prior = rng.normal(-1, 1, len(attempts)), PriorVariances(0.8, 0.3, 0.2, 0.1).covariance()
+    whole, foreseen = filter_persons(history, logit, prior), foresee_dials(history, logit, prior)
+    assert np.array_equal(foreseen.mean, whole.mean_before)
+    assert np.array_equal(foreseen.variance, whole.variance_before)
+    assert np.array_equal(foreseen.p_reached, whole.p_reached)
+
+
 def test_failures_lower_and_contacts_raise_what_is_believed() -> None:
     logit = np.full(6, -1.0)
     prior = PriorVariances().covariance()

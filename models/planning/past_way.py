@@ -76,10 +76,10 @@ def simulate_past_way(
     >>> len(rows)
     2
     """
-    left, last_day = dials_left.copy(), np.full(len(segment), -1)
+    left, last_day, may_be_dialled = dials_left.copy(), np.full(len(segment), -1), np.ascontiguousarray(lawful.T)
     rows, slot_rows = [np.zeros(0, dtype="int64")], [np.zeros(0, dtype="int64")]
     for slot in range(len(places)):
-        free = np.flatnonzero(lawful[:, slot] & (left > 0) & (last_day != day[slot]))
+        free = np.flatnonzero(may_be_dialled[slot] & (left > 0) & (last_day != day[slot]))
         n_of_segment = np.bincount(segment[free], minlength=shares.shape[1])
         weight = np.log(shares[slot] / np.maximum(n_of_segment, 1) + _SOME)
         keys = weight[segment[free]] + rng.gumbel(size=len(free))
