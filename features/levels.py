@@ -81,4 +81,4 @@ def _categorise(told: list[str], codes: np.ndarray, names: list[str], index: pd.
     categories = [*names, *(name for name in (OTHER, UNKNOWN) if name not in names and name in said)]
     place = {name: k for k, name in enumerate(categories)}
     level = np.array([place.get(name, -1) for name in told], dtype="int64")[codes]
-    return pd.Series(pd.Categorical.from_codes(level, categories=categories, ordered=is_ordered), index=index)
+    return pd.Series(pd.Categorical.from_codes(level, pd.Index(categories), is_ordered), index=index)

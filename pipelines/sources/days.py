@@ -6,7 +6,6 @@ DuckDB and PostgreSQL can hash a row; SQLite cannot. Only the days whose sums ar
 import hashlib
 from contextlib import closing
 from functools import partial
-from typing import Any
 
 import duckdb
 import pandas as pd
@@ -64,8 +63,9 @@ def _ask(address: str, kind: str, query: str) -> pd.DataFrame:
     if kind == "duckdb":
         path = find_file(address)
         with failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as database:
-            found: Any = database.sql(query).to_arrow_table()
-            return found.to_pandas()
+            found: pd.DataFrame = database.sql(query).to_arrow_table().to_pandas()
+            return found
     with connect_postgresql(address) as cursor:
         cursor.execute(query)
-        return cursor.fetch_arrow_table().to_pandas()
+        told: pd.DataFrame = cursor.fetch_arrow_table().to_pandas()
+        return told
