@@ -14,7 +14,6 @@ from typing import Any
 
 from configs.errors import UsageError
 from pipelines.erasure import (
-    count_in_parquet,
     erase_from_csv,
     erase_from_outcomes,
     erase_from_parquet,
@@ -24,6 +23,8 @@ from pipelines.erasure import (
 )
 from pipelines.exports.folders import LATEST, REPLANNED
 from pipelines.exports.history import read_history
+from pipelines.kept_log import KEPT
+from pipelines.kept_persons import forget_kept
 from pipelines.outcomes import FILE as OUTCOMES
 from pipelines.runs import hold_lock
 
@@ -135,8 +136,6 @@ def _erase_var(var: Path, customer_id: str) -> Iterator[Erased]:
         n = strike_in_log(file, customer_id) if file.is_file() else 0
         if n:
             yield Erased(file, n, "mentions struck out")
-    for block in sorted(var.glob("kept/**/*.parquet")):
-        n = count_in_parquet(block, customer_id)
-        if n:
-            block.unlink()
-            yield Erased(block, n, "rows, removed with their block, which the next run reads anew")
+    n_kept = forget_kept(var, customer_id)
+    if n_kept:
+        yield Erased(var / KEPT, n_kept, "files of the kept log removed or made new; the next run reads the rest anew")

@@ -40,9 +40,9 @@ def var(tmp_path: Path) -> Path:
     post_outcomes(var, [PostedAttempt(f"A{name}", name, AT, "busy") for name in ids], AT)
     for name in ("C001", "C0010"):
         record(find_audit_file(var), "export", "sato", "analyst", AT, filter=f"hour=9 customer={name}*", rows=1)
-    (var / "kept" / "s").mkdir(parents=True)
+    (var / "kept" / "s" / "judge").mkdir(parents=True)
     for number, name in enumerate(("C001", "C002")):
-        pd.DataFrame({"customer_id": [name]}).to_parquet(var / "kept" / "s" / f"{number}.parquet")
+        pd.DataFrame({"customer_id": [name]}).to_parquet(var / "kept" / "s" / "judge" / f"{number}.parquet")
     return var
 
 
@@ -79,8 +79,8 @@ def test_what_only_looks_like_the_customer_is_left_alone(var: Path) -> None:
     assert (out / "run.json").stat().st_mtime_ns > written_before  # a page that shows the run opens it anew
     kept = [json.loads(line)["filter"] for line in find_audit_file(var).read_text().splitlines()]
     assert kept == ["hour=9 customer=*****", "hour=9 customer=C0010*"]
-    assert [file.name for file in (var / "kept" / "s").iterdir()] == ["1.parquet"]
-    assert erased["var/kept/s/0.parquet"] == 1
+    assert [file.name for file in (var / "kept" / "s" / "judge").iterdir()] == ["1.parquet"]
+    assert erased["var/kept"] == 1
     assert erased["out/run.json"] == 2
 
 
