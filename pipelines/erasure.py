@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from html import escape
 from io import StringIO
@@ -66,8 +66,20 @@ def erase_from_csv(file: Path, customer_id: str) -> int:
 
 
 def strike_in_report(file: Path, customer_id: str) -> int:
-    """Put ``STRUCK`` where an element of an HTML page holds the id and nothing else; returns how often."""
-    return _rewrite(file, lambda text: _strike(text, re.escape(f">{escape(customer_id)}<"), f">{STRUCK}<"))
+    """Put ``STRUCK`` where a text of an HTML page is the id, or names it in a sentence; returns how often."""
+    n_struck = 0
+
+    def strike(found: re.Match[str]) -> str:
+        nonlocal n_struck
+        struck, n = _strike_text(found[0], escape(customer_id))
+        n_struck += n
+        return struck
+
+    text = re.sub(r"(?<=>)[^<]+(?=<)", strike, file.read_text(encoding="utf-8"))
+    if n_struck:
+        with _replaced(file) as beside:
+            beside.write_text(text, encoding="utf-8")
+    return n_struck
 
 
 def strike_in_record(file: Path, customer_id: str) -> int:
@@ -82,8 +94,7 @@ def strike_in_record(file: Path, customer_id: str) -> int:
             return [strike(part) for part in told]
         if not isinstance(told, str):
             return told
-        pattern = _name_in_sentence(customer_id) if told != customer_id else re.escape(customer_id)
-        struck, n = _strike(told, pattern, STRUCK)
+        struck, n = _strike_text(told, customer_id)
         n_struck += n
         return struck
 
@@ -147,16 +158,10 @@ def _name_in_sentence(customer_id: str) -> str:
     return rf"(?<![\w-]){re.escape(customer_id)}(?![\w-])"
 
 
-def _strike(text: str, pattern: str, put: str) -> tuple[str, int]:
-    return re.subn(pattern, lambda _: put, text)
-
-
-def _rewrite(file: Path, change: Callable[[str], tuple[str, int]]) -> int:
-    text, n = change(file.read_text(encoding="utf-8"))
-    if n:
-        with _replaced(file) as beside:
-            beside.write_text(text, encoding="utf-8")
-    return n
+def _strike_text(text: str, name: str) -> tuple[str, int]:
+    if text == name:
+        return STRUCK, 1
+    return re.subn(_name_in_sentence(name), STRUCK, text)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ source itself and files that people took away are not ours: the command says so.
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape
@@ -51,7 +52,8 @@ class Erased:
         >>> Erased(Path("/run/call_list.csv"), 2, "rows removed").spell()
         '/run/call_list.csv: 2 rows removed'
         """
-        return f"{self.file}: {self.n:,} {self.what}"
+        what = self.what if self.n > 1 else re.sub(r"s\b", "", self.what, count=1)
+        return f"{self.file}: {self.n:,} {what}"
 
 
 def forget_customer(var: Path, customer_id: str, folders: Sequence[Path] = ()) -> list[Erased]:
