@@ -343,7 +343,7 @@ def _add(  # type: ignore[no-untyped-def]
         for c in range(len(features)):
             cuts = thresholds[first_threshold[c] : first_threshold[c + 1]]
             _code(rows[:, features[c]], cuts, nan_left[c], codes[c])
-        totals = np.zeros((len(rows), n_slots))
+        totals = np.zeros((len(rows), n_slots), np.float32)
         reached = np.empty((_AT_ONCE, len(rows)), np.uint32)
         for tree in range(0, n_trees, _AT_ONCE):
             for k in range(_AT_ONCE):
