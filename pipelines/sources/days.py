@@ -64,8 +64,12 @@ def _ask(address: str, kind: str, query: str) -> pd.DataFrame:
     if kind == "duckdb":
         path = find_file(address)
         with failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as database:
-            found: Any = database.sql(query).to_arrow_table()
-            return found.to_pandas()
+            return _frame(database.sql(query).to_arrow_table())
     with connect_postgresql(address) as cursor:
         cursor.execute(query)
-        return cursor.fetch_arrow_table().to_pandas()
+        return _frame(cursor.fetch_arrow_table())
+
+
+def _frame(found: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = found.to_pandas()
+    return frame
