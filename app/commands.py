@@ -48,6 +48,31 @@ def serve(
         serve_site(var, read_settings(*config or ()), host, port, plan, lambda told: typer.echo(told, err=True))
 
 
+@kakedoki.command()
+def forget(
+    customer_id: Annotated[str, typer.Argument(help="As the source writes it.", show_default=False)],
+    run: Annotated[
+        list[Path] | None, typer.Option(help="Also this run's folder; may be repeated.", show_default="all known runs")
+    ] = None,
+) -> None:
+    """Take one customer out of everything kakedoki keeps: runs, posted outcomes, logs; say what was done to each file.
+
+    Example: kakedoki forget C0001
+    """
+    with _running("forget") as var:
+        from app.audit import find_audit_file, record
+        from pipelines.forget import forget_customer
+
+        erased = forget_customer(var, customer_id, run or ())
+        for each in erased:
+            typer.echo(each.spell())
+        if not erased:
+            typer.echo(f"nothing that is kept names {customer_id}: not known here, or forgotten already")
+        who = f"{getpass.getuser()} on the command line"
+        record(find_audit_file(var), "customer_forgotten", who, None, _now(), files=len(erased))
+        typer.echo("left to you: the source, from which the next night reads, and files that were taken out", err=True)
+
+
 @user.command("add")
 def add(
     name: Name,

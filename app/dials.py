@@ -16,7 +16,7 @@ PAGE_ROWS = 50
 MOST_COUNTED = 200_000
 """Most dials whose customers are counted: telling a million texts apart takes longer than all else on the page."""
 ATTRIBUTES = ("age", "gender", "region")
-COLUMNS = ("slot_start", "rank", "customer_id", *ATTRIBUTES, "p_keyman", "attempt_number", "arm", "reason")
+COLUMNS = ("slot_start", "rank", "customer_id", "p_keyman", "attempt_number", *ATTRIBUTES, "arm", "reason")
 """Columns of the list on the page, in their order; each can be sorted by."""
 
 _LISTED = tuple(name for name in COLUMNS if name not in (*ATTRIBUTES, "reason"))

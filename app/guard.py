@@ -132,9 +132,9 @@ def cookie_name(request: Request, doors: Doors) -> str:
     return "__Host-kakedoki" if is_https(request, doors) else "kakedoki"
 
 
-def refuse(request: Request, status: int, key: str) -> Response:
+def refuse(request: Request, status: int, key: str, **parts: str) -> Response:
     """Say no: to a program as JSON, to a person as a page, or by asking them to sign in."""
-    told = speak(key, choose_language(request))
+    told = speak(key, choose_language(request), **parts)
     is_page = "text/html" in request.headers.get("accept", "")
     if "hx-request" in request.headers and status == 401:
         return Response(told, status, {"HX-Redirect": "/login"}, "text/plain")

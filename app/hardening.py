@@ -2,9 +2,11 @@
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.problems import answer_refusal
+from app.guard import refuse
+from app.rendering import choose_language, speak
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -70,7 +72,7 @@ class BodyLimit:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdecimal() or int(declared[:20]) > self.max_bytes:
-            await answer_refusal(_TOO_LARGE, self._told())(scope, receive, send)
+            await refuse(Request(scope), _TOO_LARGE, "too_large", limit=f"{self.max_bytes:,}")(scope, receive, send)
             return
         n_bytes = 0
 
@@ -79,13 +81,11 @@ class BodyLimit:
             message = await receive()
             n_bytes += len(message.get("body", b""))
             if n_bytes > self.max_bytes:
-                raise HTTPException(_TOO_LARGE, self._told())
+                told = speak("too_large", choose_language(Request(scope)), limit=f"{self.max_bytes:,}")
+                raise HTTPException(_TOO_LARGE, told)
             return message
 
         await self.app(scope, receive_limited, send)
-
-    def _told(self) -> str:
-        return f"larger than {self.max_bytes:,} bytes"
 
 
 def _cache_rule(path: str) -> str:

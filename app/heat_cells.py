@@ -19,8 +19,11 @@ _COLUMNS: dict[Across, str] = {
     "weekday": "isodow({at}) - 1",
     "week_of_month": "(day({at}) - 1) // 7 + 1",
 }
+_LEVELS = ("region", "gender", "age")
 _LAST_BAND_START = 80
 _OLDEST = 200
+AGES = tuple(band for band in band_ages(pd.Series([], dtype="float64")).cat.categories if band != UNKNOWN)
+"""Bands of age, youngest first."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Segment:
     def holds(self, levels: pd.DataFrame) -> np.ndarray:
         """Say which rows of ``levels`` (region · gender · age, all text) belong to the segment; (n,) bool."""
         chosen = np.ones(len(levels), dtype=bool)
-        for column in ("region", "gender", "age"):
+        for column in _LEVELS:
             wanted = getattr(self, column)
             if wanted:
                 chosen &= (levels[column] == wanted).to_numpy()
@@ -92,16 +95,35 @@ def count_dials(night: OpenNight, across: Across, segment: Segment) -> pd.DataFr
         row (hour, or "all") · column (weekday 0-6 or week of the month 1-5, or "all") · n (dials) · hits (keyman
         contacts) · value = hits / n.
     """
+    dials = dials_of_night(night)
+    chosen = dials[segment.holds(dials)].rename(columns={"hour": "row", across: "column"})
+    return add_margins(chosen.groupby(["row", "column"], as_index=False)[["n", "hits"]].sum())
+
+
+def sum_dials(night: OpenNight) -> pd.DataFrame:
+    """Sum the log's dials once, so that every segment and either map is a sum of few rows.
+
+    Returns
+    -------
+    DataFrame
+        region · gender · age (band; "unknown" where missing) · hour · weekday · week_of_month · n · hits.
+    """
     if not has_log(night):
-        return add_margins(pd.DataFrame(columns=["row", "column", "n", "hits"]))
-    chosen, values = _restrict("attempts", segment)
-    cells = night.ask(
-        f"SELECT hour(dialled_at) AS row, {_COLUMNS[across].format(at='dialled_at')} AS column, count(*) AS n, "
-        f"count(*) FILTER (outcome = '{CONTACT}') AS hits "
-        f"FROM (SELECT timezone(?, attempted_at) AS dialled_at, outcome FROM {chosen}) GROUP BY ALL",
-        [str(night.zone), *values],
+        return pd.DataFrame(columns=[*_LEVELS, "hour", *_COLUMNS, "n", "hits"])
+    ages = " ".join(f"WHEN age < {read_band(band)[1]} THEN '{band}'" for band in AGES)
+    levels = ", ".join(f"coalesce({name}, '{UNKNOWN}') AS {name}" for name in ("region", "gender"))
+    columns = ", ".join(f"{spelled.format(at='dialled_at')} AS {name}" for name, spelled in _COLUMNS.items())
+    counted = night.ask(
+        f"SELECT {levels}, CASE {ages} ELSE '{UNKNOWN}' END AS age, hour(dialled_at) AS hour, {columns}, "
+        f"count(*) AS n, count(*) FILTER (outcome = '{CONTACT}') AS hits "
+        "FROM (SELECT customer_id, timezone(?, attempted_at) AS dialled_at, outcome FROM attempts) "
+        "LEFT JOIN customers USING (customer_id) GROUP BY ALL",
+        [str(night.zone)],
     )
-    return add_margins(cells)
+    return counted.astype(dict.fromkeys(_LEVELS, "category"))
+
+
+dials_of_night = KeptOfNight(sum_dials)
 
 
 def average_chances(night: OpenNight, across: Across, segment: Segment, sums: ChanceSums | None) -> pd.DataFrame:

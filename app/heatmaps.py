@@ -7,14 +7,13 @@ import pandas as pd
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from app.heat_cells import Across, Segment, average_chances, chances_of_night, count_dials
+from app.heat_cells import AGES, Across, Segment, average_chances, chances_of_night, count_dials
 from app.nights import OpenNight
 from app.rendering import choose_language, render, speak
-from features.measures import UNKNOWN, band_ages
+from features.measures import UNKNOWN
 from pipelines.exports.heatmaps import ALL, Cell, HeatMap, find_scale, shade
 from pipelines.exports.sentences import MIN_DIALS, count, decimal, percent
 
-AGES = tuple(band for band in band_ages(pd.Series([], dtype="float64")).cat.categories if band != UNKNOWN)
 _LEAST_GAIN = 0.05
 
 router = APIRouter()
@@ -31,9 +30,12 @@ def show_heatmaps(
     """Show the four maps of a segment; a band of age that does not exist is read as every age."""
     night = request.app.state.nights.current()
     segment = Segment(region, gender, age if age in (*AGES, UNKNOWN) else "")
-    sums = chances_of_night(night)
-    seen = count_dials(night, across, segment)
-    expected = average_chances(night, across, segment, sums)
+    sums, language = chances_of_night(night), choose_language(request)
+
+    def draw() -> dict[str, HeatMap]:
+        seen, expected = count_dials(night, across, segment), average_chances(night, across, segment, sums)
+        return build_maps(seen, expected, across, language)
+
     return render(
         request,
         "heatmaps.html.jinja",
@@ -42,14 +44,14 @@ def show_heatmaps(
         segment=segment,
         choices=list_choices(night),
         has_chances=sums is not None,
-        maps=build_maps(seen, expected, across, choose_language(request)),
+        maps=night.keep(("heat maps", across, segment, language), draw),
     )
 
 
 def list_choices(night: OpenNight) -> dict[str, list[str]]:
     """What a segment can be made of: the regions and genders that occur, and the bands of age."""
     found = {
-        column: night.ask(f"SELECT DISTINCT {column} AS level FROM customers ORDER BY level NULLS LAST")["level"]
+        column: night.ask_once(f"SELECT DISTINCT {column} AS level FROM customers ORDER BY level NULLS LAST")["level"]
         for column in ("region", "gender")
     }
     named = {

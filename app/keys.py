@@ -1,4 +1,4 @@
-"""What the doors are opened with: where users are kept, the our secrets, the proxy that is believed."""
+"""What the doors are opened with: where users are kept, our secrets, the proxy that is believed."""
 
 import hmac
 import time

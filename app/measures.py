@@ -60,9 +60,9 @@ def show_measures(
         last=last,
         measures=MEASURES,
         most=LESS_IS_BETTER,
-        targets={name: spell_measure(name, target) for name, target in targets.items()},
-        totals=_tell_row(whole.iloc[0], targets) if len(groups) else None,
-        rows=[(name_group(by, key, language), _tell_row(row, targets)) for key, row in groups.iterrows()],
+        targets={name: spell_measure(name, target, language) for name, target in targets.items()},
+        totals=_tell_row(whole.iloc[0], targets, language) if len(groups) else None,
+        rows=[(name_group(by, key, language), _tell_row(row, targets, language)) for key, row in groups.iterrows()],
     )
 
 
@@ -74,7 +74,7 @@ def find_targets(request: Request, night: OpenNight) -> dict[str, float]:
     return {name: float(merged[name]) for name in MEASURES if merged.get(name) is not None}
 
 
-def spell_measure(name: str, reached: float) -> str:
+def spell_measure(name: str, reached: float, language: str = "en") -> str:
     """Spell a measure with its unit; "–" when it is not known.
 
     >>> spell_measure("cph", 12.04), spell_measure("att_seconds", 95.2), spell_measure("occupancy", float("nan"))
@@ -83,23 +83,24 @@ def spell_measure(name: str, reached: float) -> str:
     if name in SHARES:
         return percent(reached)
     if name in SECONDS:
-        return f"{decimal(reached, 0)} s" if pd.notna(reached) else "–"
+        return speak("measure_seconds", language, n=decimal(reached, 0)) if pd.notna(reached) else "–"
     return count(reached) if name == "attempts" else decimal(reached, 1)
 
 
-def tell_measure(name: str, reached: float, target: float | None) -> Told:
+def tell_measure(name: str, reached: float, target: float | None, language: str = "en") -> Told:
     """Tell a measure, and its gap to the target where there is one.
 
     >>> told = tell_measure("keyman_contact_rate", 0.125, 0.12)
     >>> told.gap.replace("\N{NO-BREAK SPACE}", " "), told.is_met
     ('+0.5 pt', True)
     """
-    text = spell_measure(name, reached)
+    text = spell_measure(name, reached, language)
     if target is None or pd.isna(reached):
         return Told(text, "", None)
     gap, is_met = measure_gap(name, reached, target)
     size = abs(gap)
-    spelled = f"{size:.0f} s" if name in SECONDS else f"{100 * size:.1f} pt" if name in SHARES else f"{size:.1f}"
+    seconds = speak("measure_seconds", language, n=f"{size:.0f}")
+    spelled = seconds if name in SECONDS else f"{100 * size:.1f} pt" if name in SHARES else f"{size:.1f}"
     return Told(text, f"{'+' if gap >= 0 else MINUS}{spelled}".replace(" ", "\N{NO-BREAK SPACE}"), is_met)
 
 
@@ -125,5 +126,5 @@ def _tell_no_log(request: Request, night: OpenNight) -> HTMLResponse:
     return render(request, "message.html.jinja", night=night, heading=heading, text=text, command="")
 
 
-def _tell_row(row: pd.Series, targets: dict[str, float]) -> dict[str, Told]:
-    return {name: tell_measure(name, float(row[name]), targets.get(name)) for name in MEASURES}
+def _tell_row(row: pd.Series, targets: dict[str, float], language: str) -> dict[str, Told]:
+    return {name: tell_measure(name, float(row[name]), targets.get(name), language) for name in MEASURES}

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from app.nights import OpenNight
 from app.progress import name_stage
 from app.rendering import choose_language, read_words, render, speak
+from app.verdicts import translate_verdict
 from pipelines.exports.figures import draw_calibration
 from pipelines.exports.history import build_core, read_history
 from pipelines.exports.sentences import judge_gain
@@ -47,7 +48,7 @@ def show_nights(request: Request) -> HTMLResponse:
     """Show what the newest night found about its models, and the nights before it."""
     nights = request.app.state.nights
     night, language = nights.current(), choose_language(request)
-    record = night.record
+    record = night.night_record
     history = list_nights(read_history(nights.var / "runs"), record)
     model, reach = record["model"], find_reach([record["gains"], *(core["gains"] for core in history)])
     return render(
@@ -56,6 +57,7 @@ def show_nights(request: Request) -> HTMLResponse:
         night=night,
         record=record,
         model=model,
+        verdict=translate_verdict(model["verdict"], language) if model.get("verdict") else None,
         failure=read_failure(nights.var),
         local_time=lambda seconds: datetime.fromtimestamp(seconds, night.zone),
         gains={name: judge(gain, reach) for name, gain in record["gains"].items()},

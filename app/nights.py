@@ -2,20 +2,21 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
 
 from configs.errors import KakedokiError
-from pipelines.exports import read_latest
+from pipelines.exports.folders import read_latest, read_replanned
 from pipelines.exports.run_tables import open_run
 
-MOST_ANSWERS = 512
+MOST_ANSWERS, MOST_KEPT = 512, 64
+Made = TypeVar("Made")
 
 
 class NoNightError(KakedokiError):
@@ -41,11 +42,17 @@ class OpenNight:
     stamp: tuple[str, int]
     _connection: duckdb.DuckDBPyConnection = field(repr=False, compare=False)
     _answers: dict[tuple[str, tuple[Any, ...]], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _kept: dict[tuple[Hashable, ...], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def run_id(self) -> str:
         """Of the run."""
         return str(self.record["run_id"])
+
+    @property
+    def night_record(self) -> dict[str, Any]:
+        """The record under the night's own run_id, also where the rest of its first day was planned again."""
+        return self.record | {"run_id": self.record.get("night_id", self.run_id)}
 
     @property
     def zone(self) -> ZoneInfo:
@@ -65,6 +72,16 @@ class OpenNight:
         with self._connection.cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
 
+    def keep(self, key: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
+        """Give what ``make`` has made for a key of this night; the newest few keys are remembered. Never change it."""
+        if key not in self._kept:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            made = self._kept[key] = make()
+            return made
+        kept: Made = self._kept[key]
+        return kept
+
     def ask_once(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
         """Answer like ``ask``, and remember it: for short answers to what many readers ask. Never change the frame."""
         key = (sql, tuple(values))
@@ -82,7 +99,8 @@ class Nights:
     Parameters
     ----------
     var
-        Folder of run artefacts, whose ``runs/latest.json`` names the newest run.
+        Folder of run artefacts, whose ``runs/latest.json`` names the newest run, and ``runs/replanned.json`` the
+        newest plan of the rest of its day, which is laid over it.
     folder
         Shows this run instead.
     """
@@ -91,6 +109,7 @@ class Nights:
         self.var = var
         self._folder = folder
         self._open: OpenNight | None = None
+        self._night: tuple[tuple[Path, int], dict[str, Any]] | None = None
         self._lock = threading.Lock()
 
     def current(self) -> OpenNight:
@@ -105,11 +124,35 @@ class Nights:
         if folder is None:
             raise NoNightError("no night has been run yet: kakedoki nightly --source FOLDER --out OUT")
         try:
-            stamp = (str(folder), (folder / "run.json").stat().st_mtime_ns)
+            written = _written_at(folder)
             with self._lock:
+                if self._night is None or self._night[0] != (folder, written):
+                    self._night = ((folder, written), _read_record(folder))
+                record = self._night[1]
+                rest = None if self._folder else read_replanned(self.var / "runs", str(record["run_id"]))
+                stamp = (str(rest or folder), max(written, 0 if rest is None else _written_at(rest)))
                 if self._open is None or self._open.stamp != stamp:
-                    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-                    self._open = OpenNight(folder, record, stamp, open_run(folder))
+                    shown = record if rest is None else join_records(record, _read_record(rest))
+                    self._open = OpenNight(folder, shown, stamp, open_run(folder, rest))
                 return self._open
         except OSError as error:
             raise NoNightError(f"{folder}: holds no complete run: run kakedoki nightly again ({error})") from error
+
+
+def join_records(night: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    """Give the record of a night whose first day was planned again: the night's, under the name of the replan.
+
+    >>> joined = join_records({"run_id": "a", "gains": 1}, {"run_id": "a-1210", "replanned_at": "12:10", "gap": 0})
+    >>> joined
+    {'run_id': 'a-1210', 'gains': 1, 'night_id': 'a', 'replanned_at': '12:10'}
+    """
+    return night | {"run_id": rest["run_id"], "night_id": night["run_id"], "replanned_at": rest["replanned_at"]}
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _written_at(folder: Path) -> int:
+    return (folder / "run.json").stat().st_mtime_ns

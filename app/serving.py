@@ -1,6 +1,7 @@
 """``kakedoki serve``: the site on an address of this machine, until it is told to stop."""
 
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import uvicorn
 from app.doors import check_binding, read_doors
 from app.nights import Nights, NoNightError
 from app.site import build_site
+from app.warming import keep_warm
 from configs.errors import UsageError
 from configs.settings import Settings
 
-GRACE_SECONDS = 10
+GRACE_SECONDS, KEEP_ALIVE_SECONDS = 10, 30
 _BACKLOG = 512
 
 
@@ -46,9 +48,13 @@ def serve_site(
             proxy_headers=False,  # the doors judge what a proxy says
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
+        stopped = threading.Event()
+        threading.Thread(target=keep_warm, args=(nights, stopped), daemon=True).start()
         tell(f"{shown}: {spell_address(host, listener.getsockname()[1])} (stop with Ctrl-C)")
         _run(uvicorn.Server(config), listener)
+        stopped.set()
         tell("stopped")
 
 

@@ -1,5 +1,6 @@
 """All settings of a night: typed, frozen, read once, handed down as plain values."""
 
+from datetime import date
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -72,6 +73,9 @@ class PlanningSettings(_Frozen):
     control_share: float = Field(
         0.0, ge=0, lt=1, description="share of customers called the past way on the run date, to measure gains by"
     )
+    control_since: date | None = Field(
+        None, description="first night with this control_share: what came since then is the experiment"
+    )
     dials_per_agent_hour: float = Field(
         12.0, gt=0, description="used where capacity is in dials, or the log does not tell how long dials take"
     )
@@ -79,6 +83,7 @@ class PlanningSettings(_Frozen):
     max_slot_dials: int | None = Field(
         None, ge=0, description="most dials a slot may hold; default: busiest given slot"
     )
+    per_chunk: int = Field(100_000, ge=500, description="customers planned together where there are too many for one")
 
 
 class ShiftTemplate(_Frozen):

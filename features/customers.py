@@ -119,7 +119,7 @@ def _clean(
     listed = kept["listed"].fillna(False) if "listed" in table.present else pd.Series(True, index=kept.index)
     numbers = ["age", *(name for name, kind in further.items() if kind == "number")]
     return kept.assign(
-        do_not_call=pd.Index(barred_ids).get_indexer(pd.Index(kept["customer_id"])) >= 0,
+        do_not_call=kept["customer_id"].isin(barred_ids),
         listed=listed.astype(bool),
         value=kept["value"].fillna(1.0),
         **{name: kept[name].astype("float32") for name in numbers},
@@ -128,7 +128,7 @@ def _clean(
 
 def _refused(table: ParsedTable, kept: pd.DataFrame) -> pd.DataFrame:
     known = table.frame["customer_id"]
-    is_kept = pd.Index(kept["customer_id"]).get_indexer(pd.Index(known)) >= 0
+    is_kept = known.isin(kept["customer_id"])
     is_refused = known.notna() & ~is_kept
     if "listed" in table.present:
         flags = read_flags(table.raw["listed"])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.calendar import seconds_of
-from features.outcomes import CONTACT
+from features.outcomes import CONTACT, WRONG_NUMBER
 from features.slots import PARTS
 
 HISTORY_FEATURES = (
@@ -65,6 +65,11 @@ class History:
         return np.asarray((self.customer_row.astype("int64") << _SECOND_BITS) + self.seconds)
 
     @cached_property
+    def is_wrong_number(self) -> np.ndarray:
+        """Whether each sorted dial ended at somebody else's number; (n,) bool."""
+        return np.asarray(self.outcome == WRONG_NUMBER)
+
+    @cached_property
     def _n_contacts(self) -> np.ndarray:
         return _running(self.is_contact)
 
@@ -73,6 +78,13 @@ class History:
         """Sorted row of the newest contact at or before each row, -1 for none; shifted by one like the counts."""
         rows = np.where(self.is_contact, np.arange(len(self.order)), -1)
         return np.concatenate([[-1], np.maximum.accumulate(rows)]) if len(rows) else np.array([-1])
+
+    def take(self, rows: np.ndarray) -> "History":
+        """The history of chosen sorted rows alone (m,), rising; the customers keep their numbers."""
+        names = ("customer_row", "seconds", "part", "span", "is_contact", "outcome")
+        taken = {name: getattr(self, name)[rows] for name in names}
+        first = np.searchsorted(taken["customer_row"], np.arange(len(self.first)))
+        return History(order=np.arange(len(rows)), first=first, **taken)
 
     def position(self, customer_rows: np.ndarray, before_seconds: np.ndarray) -> np.ndarray:
         """Sorted row just after the last dial of each customer before the instant; (m,) int."""
@@ -139,8 +151,17 @@ class History:
         newest = np.clip(at - 1, 0, None)
         days = np.where(known, (before_seconds - self.seconds[newest]) / _DAY, 0.0)
         faded = 0.5 ** (days[:, None] / np.array(HALF_LIVES_DAYS))
-        kept: np.ndarray = self._faded_failures[newest] * (faded * known[:, None])[:, :, None]
-        return kept.astype("float32")
+        return np.asarray(_take_faded(self._faded_failures, newest, faded * known[:, None]))
+
+    @cached_property
+    def failures_before(self) -> np.ndarray:
+        """Faded failures just before every sorted dial, in any part of the week and in its own.
+
+        (n, 2 · n_half_lives) float32: by half-life (``HALF_LIVES_DAYS``) those in any part, then those in its own.
+        """
+        faded = self.faded_failures_at(self.customer_row, self.seconds)
+        own = faded[np.arange(len(faded)), :, self.part.astype("int64")]
+        return np.concatenate([faded.sum(axis=2), own], axis=1)
 
     @cached_property
     def _faded_failures(self) -> np.ndarray:
@@ -203,10 +224,21 @@ def build_history(attempts: pd.DataFrame, n_customers: int) -> History:
     )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, parallel=True)
+def _take_faded(faded, rows, share):  # type: ignore[no-untyped-def]
+    """``faded[rows]`` (m, n_half_lives, n_parts) times ``share`` (m, n_half_lives)."""
+    kept = np.empty((len(rows), faded.shape[1], faded.shape[2]), np.float32)
+    for i in numba.prange(len(rows)):
+        for h in range(faded.shape[1]):
+            for part in range(faded.shape[2]):
+                kept[i, h, part] = faded[rows[i], h, part] * share[i, h]
+    return kept
+
+
+@numba.njit(cache=True, parallel=True)
 def _fade_failures(first, seconds, part, is_contact, half_lives):  # type: ignore[no-untyped-def]
     faded = np.zeros((len(seconds), len(half_lives), 8), np.float32)
-    for customer in range(len(first) - 1):
+    for customer in numba.prange(len(first) - 1):
         for row in range(first[customer], first[customer + 1]):
             if row > first[customer]:
                 for h in range(len(half_lives)):

@@ -36,8 +36,9 @@ def name_levels(customers: pd.DataFrame, name: str) -> pd.Series:
         return band_ages(values)
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return _band_numbers(values)
-    texts = values.astype("object").where(values.notna(), UNKNOWN).astype("str")
-    return _categorise(texts.to_numpy(dtype=object), sorted(set(texts) - {UNKNOWN}), values.index, is_ordered=False)
+    codes, texts = pd.factorize(values)
+    told = [str(text) for text in texts] + [UNKNOWN]  # code -1, a missing value, is the last
+    return _categorise(told, codes % len(told), sorted({*told} - {UNKNOWN}), values.index, is_ordered=False)
 
 
 def pool_thin_levels(levels: pd.Series, weight: np.ndarray, least: float) -> pd.Series:
@@ -58,22 +59,26 @@ def pool_thin_levels(levels: pd.Series, weight: np.ndarray, least: float) -> pd.
     names = [str(name) for name in levels.cat.categories]
     total = np.bincount(levels.cat.codes.to_numpy(), weights=weight, minlength=len(names))
     kept = [name for name, sum_of_level in zip(names, total, strict=True) if sum_of_level >= least and name != OTHER]
-    pooled = np.array([name if name in kept else OTHER for name in names], dtype=object)
-    return _categorise(pooled[levels.cat.codes.to_numpy()], kept, levels.index, bool(levels.cat.ordered))
+    pooled = [name if name in kept else OTHER for name in names]
+    return _categorise(pooled, levels.cat.codes.to_numpy(), kept, levels.index, bool(levels.cat.ordered))
 
 
 def _band_numbers(values: pd.Series) -> pd.Series:
     number = values.to_numpy(dtype="float64", na_value=np.nan)
     known = ~np.isnan(number)
     if not known.any():
-        return _categorise(np.full(len(number), UNKNOWN, dtype=object), [], values.index, is_ordered=True)
+        return _categorise([UNKNOWN], np.zeros(len(number), dtype="int64"), [], values.index, is_ordered=True)
     edges = np.unique(np.quantile(number[known], np.linspace(0, 1, _N_BANDS + 1)))
     names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)] or [f"{edges[0]:g}"]
     band = np.clip(np.searchsorted(edges[1:-1], number, side="left"), 0, len(names) - 1)
-    named = np.where(known, np.array(names, dtype=object)[band], UNKNOWN)
-    return _categorise(named, list(dict.fromkeys(names)), values.index, is_ordered=True)
+    codes = np.where(known, band, len(names))
+    return _categorise([*names, UNKNOWN], codes, list(dict.fromkeys(names)), values.index, is_ordered=True)
 
 
-def _categorise(named: np.ndarray, names: list[str], index: pd.Index, is_ordered: bool) -> pd.Series:
-    rest = [name for name in (OTHER, UNKNOWN) if name not in names and bool((named == name).any())]
-    return pd.Series(pd.Categorical(named, categories=[*names, *rest], ordered=is_ordered), index=index)
+def _categorise(told: list[str], codes: np.ndarray, names: list[str], index: pd.Index, is_ordered: bool) -> pd.Series:
+    """Rows that are called ``told[code]``, as levels: the names, then other and unknown where a row is called so."""
+    said = {told[code] for code in np.unique(codes)}
+    categories = [*names, *(name for name in (OTHER, UNKNOWN) if name not in names and name in said)]
+    place = {name: k for k, name in enumerate(categories)}
+    level = np.array([place.get(name, -1) for name in told], dtype="int64")[codes]
+    return pd.Series(pd.Categorical.from_codes(level, pd.Index(categories), is_ordered), index=index)

@@ -89,7 +89,7 @@ def band_ages(age: pd.Series) -> pd.Series:
     known = age.notna().to_numpy()
     years = np.where(known, age.to_numpy(dtype="float64", na_value=np.nan), 0.0)
     codes = np.where(known, np.digitize(years, [*starts, _OLDEST_BAND]), len(names) - 1)
-    return pd.Series(pd.Categorical(np.array(names)[codes], categories=names, ordered=True), index=age.index)
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names), True), index=age.index)
 
 
 def add_rate_interval(rates: pd.DataFrame, hits: str = "keyman_contacts", trials: str = "attempts") -> pd.DataFrame:

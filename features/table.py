@@ -15,7 +15,7 @@ MAX_LAG_DAYS = 6
 """A plan looks up to six days beyond what is known, so a training dial's history is cut as far back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DialLog:
     """Dials sorted by customer and time, with slot features, and the history that answers "known when?".
 
@@ -42,7 +42,7 @@ class DialLog:
     def subset(self, rows: np.ndarray) -> "DialLog":
         """The log of the dials where ``rows`` (bool, (n,)) is true."""
         kept = self.dials.loc[rows].reset_index(drop=True)
-        return DialLog(kept, build_history(kept, len(self.customers)), self.customers)
+        return DialLog(kept, self.history.take(np.flatnonzero(rows)), self.customers)
 
     def of_customers(self, customer_rows: np.ndarray) -> "DialLog":
         """The log of all dials to some customers, (m,) int in any order; nobody's row changes."""
@@ -66,8 +66,7 @@ def build_dial_log(attempts: pd.DataFrame, customers: pd.DataFrame, settings: Se
     DialLog
         The same whatever the order of the input rows.
     """
-    seconds = seconds_of(attempts["attempted_at"])
-    order = _sort_dials(attempts, seconds)
+    order = _sort_dials(attempts, seconds_of(attempts["attempted_at"]))
     columns = ["customer_row", "attempted_at", "outcome", *(["propensity"] if "propensity" in attempts else [])]
     dials = add_slot_features(attempts[columns].take(order).reset_index(drop=True), "attempted_at", settings)
     day = dials["attempted_at"].dt.tz_localize(None).to_numpy("datetime64[D]")

@@ -5,7 +5,7 @@ one another; from then on a chunk is read like a small source.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -50,26 +50,33 @@ def split_source(folder: Path, spool: Path, per_chunk: int) -> list[int]:
     for path in files.values():
         if not path.is_file():
             raise SourceError(f"{path}: no such file: a source that is planned in chunks is a folder of Parquet files")
+    with _telling(folder), closing(_open(spool)) as database:
+        for name, path in files.items():
+            database.read_parquet(str(path), file_row_number=True).create_view(name)
+        found = database.execute("SELECT count(*) FROM customers").fetchone()
+        n_chunks = min(MOST_CHUNKS, max(1, round((found[0] if found else 0) / per_chunk)))
+        return _write_chunks(database, spool, n_chunks)
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """Say in our words what DuckDB could not read."""
     try:
-        with closing(_open(spool)) as database:
-            for name, path in files.items():
-                database.read_parquet(str(path)).create_view(name)
-            found = database.execute("SELECT count(*) FROM customers").fetchone()
-            n_chunks = min(MOST_CHUNKS, max(1, round((found[0] if found else 0) / per_chunk)))
-            return _write_chunks(database, spool, n_chunks)
+        yield
     except duckdb.BinderException as error:
         raise ContractError(f"{folder}: {str(error).splitlines()[0]}") from error
     except duckdb.IOException as error:
         raise SourceError(f"{folder}: {str(error).splitlines()[0]}: export it again") from error
 
 
-def _open(spool: Path) -> duckdb.DuckDBPyConnection:
-    spool.mkdir(parents=True, exist_ok=True)
+def _open(spool: Path | None = None) -> duckdb.DuckDBPyConnection:
     options: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": _MEMORY,
-        "temp_directory": str(spool / "spilled"),
         "preserve_insertion_order": "false",
     }
+    if spool is not None:
+        spool.mkdir(parents=True, exist_ok=True)
+        options["temp_directory"] = str(spool / "spilled")
     database = duckdb.connect(config=options)
     database.execute(f"SET partitioned_write_max_open_files = {MOST_CHUNKS}")
     return database
@@ -94,7 +101,7 @@ def _write_chunks(database: duckdb.DuckDBPyConnection, spool: Path, n_chunks: in
 
 
 def read_chunk(spool: Path, number: int) -> dict[str, pd.DataFrame]:
-    """Read the raw tables of one chunk, as ``pipelines.sources`` reads those of a folder."""
+    """Read the raw tables of one chunk, as ``pipelines.sources`` reads those of a folder; rows keep their numbers."""
     return {name: _read_table(spool, name, number) for name in _TABLES}
 
 
@@ -102,8 +109,30 @@ def _read_table(spool: Path, name: str, number: int) -> pd.DataFrame:
     files = sorted((spool / name / f"chunk={number}").glob("*.parquet"))
     if not files:  # nobody of this chunk has a row: any other chunk tells the columns
         files = sorted((spool / name).glob("*/*.parquet"))[:1]
-        return pq.ParquetFile(files[0]).schema_arrow.empty_table().to_pandas() if files else pd.DataFrame()
-    return pa.concat_tables([pq.ParquetFile(file).read() for file in files]).to_pandas(ignore_metadata=True)
+        return _name_rows(pq.ParquetFile(files[0]).schema_arrow.empty_table()) if files else pd.DataFrame()
+    return _name_rows(pa.concat_tables([pq.ParquetFile(file).read() for file in files]))
+
+
+def _name_rows(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas(ignore_metadata=True).rename(columns=lambda name: str(name).strip())
+    return frame.set_index(frame.pop("file_row_number").to_numpy() + 2).rename_axis("row")  # as a header counted
+
+
+def read_share(folder: Path, n_shares: int) -> dict[str, pd.DataFrame]:
+    """Read one customer in ``n_shares`` of a folder of Parquet files, with all their attempts.
+
+    Raises
+    ------
+    SourceError, ContractError
+        As :func:`split_source`.
+    """
+    with _telling(folder), closing(_open()) as database:
+        tables = {}
+        for name in _TABLES:
+            database.read_parquet(str(folder / f"{name}.parquet"), file_row_number=True).create_view(name)
+            chosen = f"hash(CAST(customer_id AS VARCHAR)) % {n_shares} = 0"
+            tables[name] = _name_rows(database.sql(f"SELECT * FROM {name} WHERE {chosen}").to_arrow_table())
+    return tables
 
 
 def read_sorted(spool: Path, names: str, query: str) -> Iterator[pa.RecordBatch]:
@@ -111,10 +140,3 @@ def read_sorted(spool: Path, names: str, query: str) -> Iterator[pa.RecordBatch]
     with closing(_open(spool)) as database:
         database.read_parquet(str(spool / f"{names}.parquet")).create_view("parts")
         yield from database.sql(query).to_arrow_reader(_BATCH)
-
-
-def write_sorted(spool: Path, names: str, query: str, out: Path) -> None:
-    """Write what the query says of such files as one Parquet file, within the limit of memory."""
-    with closing(_open(spool)) as database:
-        database.read_parquet(str(spool / f"{names}.parquet")).create_view("parts")
-        database.execute(f"COPY ({query}) TO '{out}' (FORMAT parquet)")

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from pipelines.failures import end_with_exit_code
-from pipelines.options import Config, Decided, Engine, Horizon, Out, RunDate, Scheduler, Source, Staffing
+from pipelines.options import Chunks, Config, Decided, Engine, Horizon, Out, RunDate, Scheduler, Source, Staffing
 from pipelines.runs import find_var, hold_lock
 from pipelines.servers import set_environment
 
@@ -72,6 +72,7 @@ def nightly(
     decisions: Decided = None,
     engine: Engine = "local",
     scheduler: Scheduler = None,
+    chunks: Chunks = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Read the whole log again; nothing kept of earlier runs is used.")
     ] = False,
@@ -87,8 +88,8 @@ def nightly(
 
         when = _date_of(run_date, config)
         decided = None if decisions is None else str(decisions)
-        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler, rebuild)
-        tell_night(run_flow(flow, *asked), out)
+        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler, chunks)
+        tell_night(run_flow(flow, *asked, rebuild), out)
 
 
 @app.command()
@@ -102,6 +103,7 @@ def plan(
     decisions: Decided = None,
     engine: Engine = "local",
     scheduler: Scheduler = None,
+    chunks: Chunks = None,
 ) -> None:
     """Plan with the champion of earlier nights, without fitting a model.
 
@@ -114,7 +116,7 @@ def plan(
 
         when = _date_of(run_date, config)
         decided = None if decisions is None else str(decisions)
-        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler)
+        asked = (source, str(out), when, horizon_days, staffing, _names(config), decided, engine, scheduler, chunks)
         tell_night(run_flow(flow, *asked), out)
 
 

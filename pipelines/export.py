@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -14,10 +14,15 @@ from configs.settings import Settings, read_settings
 from pipelines.exports.delimited import Encoding
 from pipelines.exports.dialer_rows import PhoneBook, read_phone_book
 from pipelines.exports.filters import ListFilter
-from pipelines.exports.folders import read_latest
+from pipelines.exports.folders import read_latest, read_replanned
 from pipelines.exports.lists import FORMATS, Exported, Format, export_list
+from pipelines.exports.remarks import Remark
 from pipelines.exports.run_tables import open_run
 
+_TODAY_ANEW = Remark(
+    "today is as kakedoki replan has planned it; --plan FOLDER gives the night's list",
+    "今日の分は kakedoki replan による再計画です。夜間処理のリストは --plan FOLDER で出力できます",
+)
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 
@@ -62,6 +67,7 @@ def export_run(order: ExportOrder, var: Path) -> Exported:
     chosen, out = ListFilter.parse(order.conditions), order.out.expanduser().resolve()
     format, encoding, preset = choose_format(order), _choose_encoding(order), _choose_preset(order)
     folder = order.plan or read_latest(var / "runs")
+    rest = None if order.plan or folder is None else _find_rest(var / "runs", folder)
     if folder is None:
         raise UsageError("no run yet: run kakedoki nightly first, or name one with --plan FOLDER")
     if out.is_dir() or not out.parent.is_dir():
@@ -69,12 +75,17 @@ def export_run(order: ExportOrder, var: Path) -> Exported:
     book = _read_book(order, preset, folder)
     beside = out.with_name(f".{out.name}.partial")
     try:
-        with open_run(folder) as connection, beside.open("wb") as stream:
+        with open_run(folder, rest) as connection, beside.open("wb") as stream:
             done = export_list(connection, chosen, stream, format, preset, encoding, book)
         beside.replace(out)
     finally:
         beside.unlink(missing_ok=True)
-    return done
+    return done if rest is None else replace(done, remarks=(*done.remarks, _TODAY_ANEW))
+
+
+def _find_rest(runs: Path, folder: Path) -> Path | None:
+    """As on the page: the newest plan of the rest of the day counts."""
+    return read_replanned(runs, json.loads((folder / "run.json").read_text(encoding="utf-8"))["run_id"])
 
 
 def choose_format(order: ExportOrder) -> Format:

@@ -12,6 +12,7 @@ from features.contracts import CheckReport, Tables
 from models.contact.drift import Drift
 from models.contact.fitting import FittedNight
 from models.planning.advice import StaffingAdvice
+from models.planning.experiment import Experiment
 from models.planning.handling import Effort
 
 
@@ -74,6 +75,8 @@ class Night:
         What tonight's fit found to have moved, even when an earlier champion plans; None when nothing was fitted.
     chances
         Everybody's week as the plan weighed it, for the page; None leaves it out.
+    experiment
+        What the control arm has measured so far; None without one.
     """
 
     run_id: str
@@ -102,6 +105,7 @@ class Night:
     challenger: str | None = None
     verdict: str = ""
     chances: Chances | None = None
+    experiment: Experiment | None = None
 
     @property
     def is_fitted_tonight(self) -> bool:

@@ -6,12 +6,15 @@ from prefect import flow
 
 from pipelines.cluster import open_cluster
 from pipelines.intake import check, read
+from pipelines.large import STAGES_IN_CHUNKS, is_for_chunks, plan_large
 from pipelines.night import Night
 from pipelines.order import read_order
 from pipelines.planned import measure, place, staff
 from pipelines.results import write
 from pipelines.runs import hold_lock
-from pipelines.stages import record_stages
+from pipelines.sampled import take_sample
+from pipelines.stages import STAGES_OF_A_NIGHT, record_stages
+from pipelines.streamed import StreamedPlan
 from pipelines.train import fit
 
 
@@ -26,8 +29,9 @@ def nightly(
     decisions: str | None = None,
     engine: str = "local",
     scheduler: str | None = None,
+    chunks: bool | None = None,
     rebuild: bool = False,
-) -> Night:
+) -> Night | StreamedPlan:
     """Run the whole night.
 
     Raises
@@ -36,14 +40,17 @@ def nightly(
         By cause, see DESIGN section 9; nothing half-written is left, and running it again is safe.
     """
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions, rebuild)
+    in_chunks = is_for_chunks(order, chunks, engine)
     with (
         hold_lock(order.var),
         open_cluster(engine, scheduler, order.var) as cluster,
-        record_stages(var=order.var) as stages,
+        record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
     ):
+        if in_chunks:
+            return plan_large(order, fit(order, take_sample(order)), stages)
         intake = check(order, read(order))
         model = fit(order, intake, cluster=cluster)
         planned = place(order, intake, model, cluster)
         seats = staff(order, intake, planned)
-        gains = measure(order, intake, planned, model)
-        return write(order, intake, model, planned, seats, gains, stages)
+        measured = measure(order, intake, planned, model)
+        return write(order, intake, model, planned, seats, measured, stages)

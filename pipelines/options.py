@@ -40,6 +40,14 @@ Scheduler = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Of a Dask scheduler.", show_default="one worker per core of this machine"),
 ]
+Chunks = Annotated[
+    bool | None,
+    typer.Option(
+        "--chunks/--no-chunks",
+        help="Plan in chunks, from a folder of Parquet files, with memory that does not grow with the customers.",
+        show_default="from half a million customers in Parquet files on",
+    ),
+]
 Decided = Annotated[
     Path | None,
     typer.Option("--decisions", help="CSV of customer_id, slot_start, decision: pin or block.", show_default=False),

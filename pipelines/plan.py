@@ -8,12 +8,14 @@ from configs.errors import NoModelError
 from models.registry import read_champion
 from pipelines.cluster import open_cluster
 from pipelines.intake import check, read
+from pipelines.large import STAGES_IN_CHUNKS, is_for_chunks, plan_large
 from pipelines.night import Night
 from pipelines.order import Order, read_order
 from pipelines.planned import measure, place, staff
 from pipelines.results import write
 from pipelines.runs import hold_lock
-from pipelines.stages import record_stages, stage
+from pipelines.stages import STAGES_OF_A_NIGHT, record_stages, stage
+from pipelines.streamed import StreamedPlan
 from pipelines.train import NightModel, name_of_source, open_store
 
 
@@ -28,20 +30,24 @@ def plan(
     decisions: str | None = None,
     engine: str = "local",
     scheduler: str | None = None,
-) -> Night:
+    chunks: bool | None = None,
+) -> Night | StreamedPlan:
     """Plan with the champion of earlier nights; fit nothing."""
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
+    in_chunks = is_for_chunks(order, chunks, engine)
     with (
         hold_lock(order.var),
         open_cluster(engine, scheduler, order.var) as cluster,
-        record_stages(var=order.var) as stages,
+        record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
     ):
+        if in_chunks:
+            return plan_large(order, recall(order), stages)
         intake = check(order, read(order))
         model = recall(order)
         planned = place(order, intake, model, cluster)
         seats = staff(order, intake, planned)
-        gains = measure(order, intake, planned, model)
-        return write(order, intake, model, planned, seats, gains, stages)
+        measured = measure(order, intake, planned, model)
+        return write(order, intake, model, planned, seats, measured, stages)
 
 
 @stage("recall", tell=lambda model: f"{model.name} version {model.version}")

@@ -18,6 +18,7 @@ from models.planning.contenders import plan_contenders
 from models.planning.control import CONTROL
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
+from models.planning.experiment import Experiment, measure_experiment, prefer_measured
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
@@ -150,26 +151,38 @@ def staff(order: Order, intake: Intake, planned: Planned) -> pd.DataFrame:
     )
 
 
-@stage("gains", tell=lambda gains: _tell_gains(gains))
-def measure(order: Order, intake: Intake, planned: Planned, model: "NightModel") -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class Measured:
+    """Gains of timing, list, staffing and in total, and the experiment behind them, if one is going on."""
+
+    gains: dict[str, dict[str, Any]]
+    experiment: Experiment | None
+
+
+@stage("gains", tell=lambda measured: _tell_gains(measured.gains))
+def measure(order: Order, intake: Intake, planned: Planned, model: "NightModel") -> Measured:
     """Measure what timing, list and staffing gain over the past way of calling (DESIGN section 8).
 
-    The plan is valued with what held-out dials say is believable of the model, never with what chose it.
+    The plan is valued with what held-out dials say is believable of the model, never with what chose it; where an
+    experiment has measured it, by that.
     """
-    settings = order.settings
-    return measure_gains(
+    settings, tables = order.settings, intake.tables
+    rng = np.random.default_rng(settings.seed)
+    found = measure_experiment(tables.call_attempts, tables.customers, settings, rng.spawn(1)[0])
+    modelled = measure_gains(
         planned.scorer,
         model.model.trust,
         planned.eligibility,
         intake.slots,
         planned.places_given,
         planned.places_obeyed,
-        intake.tables,
+        tables,
         settings,
         read_rule_packs(settings.rule_packs),
-        np.random.default_rng(settings.seed),
+        rng,
         intake.effort,
     )
+    return Measured(prefer_measured(modelled, found), found)
 
 
 def explain(order: Order, intake: Intake, scorer: Scorer | PartitionedScorer, made: CallPlan) -> pd.DataFrame:

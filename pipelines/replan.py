@@ -24,7 +24,7 @@ from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.today import find_later_gains, keep_owed, say_why_not_today, weigh_today
 from models.planning.worth import build_demand
-from pipelines.exports.folders import replace_folder
+from pipelines.exports.folders import point_replanned, replace_folder
 from pipelines.exports.record import as_plain, spell_record
 from pipelines.exports.tables import write_call_list, write_excluded
 from pipelines.intake import Intake, ReadSource, judge, read, read_order_decisions
@@ -167,7 +167,7 @@ def write(
     note: str,
     stages: Sequence[dict[str, Any]],
 ) -> Replanned:
-    """Write call_list.parquet, call_list.csv, excluded.csv and run.json, whole or not at all."""
+    """Write call_list.parquet, call_list.csv, excluded.csv and run.json, whole or not at all, for the page to show."""
     if order.out is None:
         raise RuntimeError("an order without OUT writes nothing")
     if isinstance(scorer, Scorer):
@@ -203,6 +203,7 @@ def write(
         write_call_list(done, folder)
         write_excluded(done, folder)
         (folder / "run.json").write_text(spell_record(done.record), encoding="utf-8")
+    point_replanned(order.var / "runs", order.out)
     return done
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from models.planning.experiment import tell_experiment
 from pipelines.exports.folders import point_latest
 from pipelines.exports.writing import write_run
 from pipelines.intake import Intake
 from pipelines.listing import build_call_list, build_excluded
 from pipelines.night import Chances, Night
 from pipelines.order import Order
-from pipelines.planned import Planned
+from pipelines.planned import Measured, Planned
 from pipelines.stages import stage
 from pipelines.train import NightModel
 
@@ -27,7 +28,7 @@ def write(
     model: NightModel,
     planned: Planned,
     seats: pd.DataFrame,
-    gains: dict[str, dict[str, Any]],
+    measured: Measured,
     stages: Sequence[dict[str, Any]],
 ) -> Night:
     """Write the run's folder, whole or not at all, and point ``var/runs/latest.json`` at it.
@@ -41,7 +42,7 @@ def write(
     """
     if order.out is None:
         raise RuntimeError("an order without OUT writes nothing")
-    night = build_night(order, intake, model, planned, seats, gains, stages)
+    night = build_night(order, intake, model, planned, seats, measured, stages)
     write_run(night, order.out)
     point_latest(order.var / "runs", order.out)
     return night
@@ -53,7 +54,7 @@ def build_night(
     model: NightModel,
     planned: Planned,
     seats: pd.DataFrame,
-    gains: dict[str, dict[str, Any]],
+    measured: Measured,
     stages: Sequence[dict[str, Any]],
 ) -> Night:
     """Put the parts together; every listed customer is in the list or among the excluded."""
@@ -71,28 +72,40 @@ def build_night(
         call_list=build_call_list(order, intake, made, planned.reasons),
         excluded=build_excluded(intake, planned.eligibility, made),
         staffing=seats,
-        gains=gains,
-        plan={
-            "expected_contacts": made.expected_contacts,
-            "objective": made.objective,
-            "upper_bound": made.upper_bound,
-            "gap": made.gap,
-            "n_dials": float(len(made.dials)),
-            "n_places": float(intake.effort.count_usual_dials(planned.places_obeyed).sum()),
-        },
+        gains=measured.gains,
+        plan=_describe_plan(intake, planned),
         fitted=model.fitted,
         model_name=model.name,
         model_version=model.version,
         stages=tuple(stages),
         versions=list_versions(),
-        notes=(*tell_notes(model), *planned.advice.remarks, *intake.decisions.notes, *made.notes),
+        notes=(
+            *tell_notes(model),
+            *planned.advice.remarks,
+            *intake.decisions.notes,
+            *made.notes,
+            *tell_experiment(measured.experiment),
+        ),
         advice=planned.advice,
         effort=intake.effort,
         drift=model.drift,
         challenger=model.challenger,
         verdict=model.verdict,
         chances=_gather_chances(intake, planned),
+        experiment=measured.experiment,
     )
+
+
+def _describe_plan(intake: Intake, planned: Planned) -> dict[str, float]:
+    made = planned.plan
+    return {
+        "expected_contacts": made.expected_contacts,
+        "objective": made.objective,
+        "upper_bound": made.upper_bound,
+        "gap": made.gap,
+        "n_dials": float(len(made.dials)),
+        "n_places": float(intake.effort.count_usual_dials(planned.places_obeyed).sum()),
+    }
 
 
 def _gather_chances(intake: Intake, planned: Planned) -> Chances:

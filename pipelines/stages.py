@@ -1,7 +1,6 @@
 """The stages of a night: each is timed, measured, told in one line, and a Prefect task when a flow is running."""
 
 import logging
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from httpx import TransportError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipelines.memory import read_peak_memory_mb, reset_peak_memory
 from pipelines.progress import ProgressFile, show_progress
 
 if TYPE_CHECKING:  # a flow imports Prefect; a command that runs none does without its two seconds
@@ -42,6 +42,10 @@ class StageLog:
         self._progress.update(self._bar, description=name)
         if self._shown is not None:
             self._shown.tell(name, len(self.entries))
+
+    def step(self, words: str) -> None:
+        """Say how far the stage has come."""
+        self._progress.update(self._bar, description=words)
 
     def close(self, name: str, seconds: float, peak_mb: float, told: str) -> None:
         """Keep the stage that has ended and tell it in one line."""
@@ -166,6 +170,13 @@ def _measure(name: str, tell: Callable[[Any], str], call: Callable[[], Result]) 
     return result
 
 
+def tell_step(words: str) -> None:
+    """Show on the terminal how far the stage that is going on has come; nothing outside a run."""
+    log = _LOG.get()
+    if log is not None:
+        log.step(words)
+
+
 def run_flow(flow: "Flow[Inputs, Result]", *args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
     """Run a flow under Prefect; where its server cannot start, or goes away meanwhile, run it all the same, unwatched.
 
@@ -198,26 +209,3 @@ def _in_flow() -> bool:
 def _is_worth_a_retry(state: Any, retry_when: Callable[[BaseException], bool]) -> bool:
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and retry_when(error)
-
-
-def reset_peak_memory() -> None:
-    """Ask Linux to measure the peak from here on; elsewhere the peak stays that of the whole process."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def read_peak_memory_mb() -> float:
-    """Return the largest resident memory since the last reset, in MB.
-
-    >>> read_peak_memory_mb() > 1
-    True
-    """
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return float(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

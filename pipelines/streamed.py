@@ -1,62 +1,48 @@
 """A plan of more customers than fit into memory: chunk by chunk from Parquet to Parquet, with one certificate for all.
 
-Every chunk goes through the same check, rules, features, model and placing as a night (``pipelines.planned``); only the
-prices and the sharing of places are those of ``models.planning.streaming``. Plain functions: no flow, no registry.
+Every chunk goes through the same check, rules, features, model and placing as a night (``pipelines.planned``), in as
+many processes as there are cores (``pipelines.relay``); only the prices and the sharing of places are those of
+``models.planning.streaming``.
 """
 
+import hashlib
 import shutil
 import time
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from configs.errors import NoCapacityError, UsageError
 from configs.settings import Settings
-from features.contracts import Tables, check_tables
 from features.seats import check_capacity
 from features.slots import build_slots
 from models.contact.model import ContactModel
-from models.contact.scorer import Scorer, build_scorer
-from models.planning.arms import PLAN
 from models.planning.capacity import build_capacity
-from models.planning.eligibility import Eligibility, find_eligible
-from models.planning.gains import scale_places
-from models.planning.given import list_promises
-from models.planning.rules import RulePack, name_packs, read_rule_packs
-from models.planning.schedule import list_dials, list_unplanned
-from models.planning.sequences import FloatArray, IntArray, build_single_demand, take_customers
-from models.planning.streaming import (
-    SAMPLE_OF_STREAM,
-    Chunk,
-    Stream,
-    fill_chunk,
-    is_worth_another_look,
-    open_stream,
-    place_chunk,
-)
-from models.planning.worth import build_demand, price_first_dials
-from pipelines.chunks import read_chunk, read_sorted, split_source, write_sorted
+from models.planning.rules import read_rule_packs
+from models.planning.schedule import CallPlan
+from models.planning.sequences import FloatArray
+from models.planning.staffing import build_staffing
+from models.planning.streaming import Stream
+from pipelines.chunks import split_source
 from pipelines.exports.folders import replace_folder
 from pipelines.exports.record import as_plain, spell_record
-from pipelines.exports.tables import call_list_schema
+from pipelines.exports.tables import STAFFING_COLUMNS, write_csv
+from pipelines.joined import Joined, join_chunks
+from pipelines.memory import read_peak_memory_mb
+from pipelines.relay import Leg, count_processes, place_all
+from pipelines.site import Opening, Site
 from pipelines.sources.folders import read_folder
+from pipelines.stages import stage, tell_step
 
-PER_CHUNK = 100_000
-"""Customers planned together: a few hundred MB, whatever the size of the whole."""
-SAMPLE_OF_FIRST = 8_000
-"""Customers on whom the coarse prices of first dials are found."""
-_RANKED = """
-SELECT *, CAST(row_number() OVER (PARTITION BY slot_row ORDER BY value * contacts DESC, customer_id) AS INTEGER) AS rank
-FROM parts ORDER BY slot_row, rank
-"""
+LEFT_OUT = (
+    "planned in chunks: there is no report.html, nothing for the page, no reason beside a dial and no gain; "
+    "call_list, excluded.csv, staffing.csv, quarantine/ and run.json are those of any plan"
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +51,11 @@ class StreamedPlan:
 
     Attributes
     ----------
-    n_customers, n_eligible, n_dials, places_left
-        Customers read, those who may be called, their planned dials, and places that nobody could lawfully take.
+    n_customers, n_eligible, n_dials, n_firm, places_left
+        Customers read, those who may be called, their planned dials, those of the run date, and places that nobody
+        could lawfully take.
+    excluded
+        Customers who are not called, by reason.
     prices : (n_slots,) float64
         Expected value of one more place.
     expected_contacts
@@ -74,52 +63,53 @@ class StreamedPlan:
     objective, upper_bound, gap
         Worth of the plan as the search weighs it, what none can exceed, and 1 - their ratio.
     seconds
-        By kind of work.
+        Processor seconds by kind of work, all processes together.
+    elapsed
+        Seconds on the clock.
+    n_processes, peak_mb
+        How many processes planned, and the most memory of any stage, the largest of all its processes added up.
+    notes
+        What people must know.
     """
 
     n_customers: int
     n_eligible: int
     n_dials: int
+    n_firm: int
     places_left: int
+    excluded: dict[str, int]
     prices: FloatArray
     expected_contacts: float
     objective: float
     upper_bound: float
     gap: float
     seconds: dict[str, float]
+    elapsed: float
+    n_processes: int
+    peak_mb: float
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Site:
-    """What every chunk is planned with, and the seconds that each kind of work has taken."""
+class _Placed:
+    """What the processes have come to."""
 
-    spool: Path
-    model: ContactModel
-    as_of: pd.Timestamp
-    settings: Settings
-    packs: tuple[RulePack, ...]
-    slots: pd.DataFrame
-    places: IntArray
-    sizes: tuple[int, ...]
-    seconds: dict[str, float]
+    opening: Opening
+    stream: Stream
+    legs: list[Leg]
 
-    @contextmanager
-    def count(self, work: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[work] += time.perf_counter() - began
+    @property
+    def counts(self) -> Counter[str]:
+        return sum((leg.counts for leg in self.legs), Counter())
 
+    def measure_peak_mb(self, n_processes: int) -> float:
+        peaks = [leg.peak_mb for leg in self.legs]
+        return max(peaks) if n_processes == 1 else sum(peaks)
 
-@dataclass(frozen=True)
-class _Known:
-    """The customers of a chunk, checked, and ready to be scored."""
-
-    number: int
-    n_customers: int
-    tables: Tables
-    quarantined: tuple[str, ...]
-    eligibility: Eligibility
-    scorer: Scorer
+    @property
+    def seconds(self) -> dict[str, float]:
+        works = dict.fromkeys(work for leg in self.legs for work in leg.seconds)
+        return {work: sum(leg.seconds.get(work, 0.0) for leg in self.legs) for work in works}
 
 
 def plan_in_chunks(
@@ -128,12 +118,16 @@ def plan_in_chunks(
     model: ContactModel,
     as_of: pd.Timestamp,
     settings: Settings,
-    per_chunk: int = PER_CHUNK,
+    *,
+    per_chunk: int | None = None,
+    n_processes: int | None = None,
+    facts: Mapping[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> StreamedPlan:
     """Plan the customers of a folder of Parquet files, however many they are.
 
-    Leaves ``call_list.parquet`` (the columns of a night's, without reasons), ``excluded.parquet`` and ``run.json`` in
-    ``out``, whole or not at all.
+    Leaves call_list.parquet and .csv (without reasons), excluded.csv, staffing.csv, quarantine/rejects.csv and run.json
+    in ``out``, whole or not at all.
 
     Parameters
     ----------
@@ -142,175 +136,166 @@ def plan_in_chunks(
     as_of
         00:00 of the run date in the centre's zone.
     per_chunk
-        Customers planned together, about.
+        Customers planned together, about; by default ``planning.per_chunk``.
+    n_processes
+        By default as many as there are cores; the plan is the same.
+    facts, notes
+        What run.json says besides.
 
     Raises
     ------
     UsageError
-        The settings ask for exploration or for owed dials, which a plan in chunks does not know.
+        The settings ask for what a plan in chunks does not know.
     NoCapacityError
         The source has no table of capacity.
     KakedokiError
         As the check of any source.
     """
-    if settings.planning.explore_share or settings.planning.min_attempts:
-        raise UsageError("a plan in chunks explores nothing and owes no dials: set explore_share and min_attempts to 0")
-    with replace_folder(out, f"{as_of:%Y%m%d}-chunks") as folder:
-        site = _survey(source, folder / ".spool", model, as_of, settings, per_chunk)
-        stream, n_eligible = _place_all(site)
-        with site.count("joining"):
-            n_dials, contacts = _join(site, folder)
-        plan = StreamedPlan(
-            n_customers=sum(site.sizes),
-            n_eligible=n_eligible,
-            n_dials=n_dials,
-            places_left=int(stream.room.sum()),
-            prices=stream.prices,
-            expected_contacts=contacts,
-            objective=stream.objective,
-            upper_bound=stream.upper_bound,
-            gap=stream.gap,
-            seconds={work: round(seconds, 1) for work, seconds in site.seconds.items()},
-        )
-        record = {"run_date": str(as_of.date()), **vars(plan), "settings": settings.model_dump(mode="json")}
+    refuse_settings(settings)
+    began, run_id = time.perf_counter(), str((facts or {}).get("run_id", f"{as_of:%Y%m%d}-chunks"))
+    with replace_folder(out, run_id) as folder:
+        site = split(source, folder / ".spool", model, as_of, settings, per_chunk or settings.planning.per_chunk)
+        peaks = [read_peak_memory_mb()]  # of this stage, in which no other process runs
+        n = n_processes or count_processes(site.sizes)
+        placed = place(site, n)
+        joined = write(site, placed, folder)
+        peaks += [placed.measure_peak_mb(n), read_peak_memory_mb()]
+        plan = _sum_up(site, placed, joined, n, max(peaks), time.perf_counter() - began, notes)
+        record = build_record(site, placed, plan, joined) | {"inputs": _describe_inputs(source, placed)}
+        record |= facts or {}
         (folder / "run.json").write_text(spell_record(as_plain(record)), encoding="utf-8")
         shutil.rmtree(site.spool)
     return plan
 
 
-def _survey(
+def refuse_settings(settings: Settings) -> None:
+    """Refuse settings that a plan in chunks would have to ignore.
+
+    Raises
+    ------
+    UsageError
+        Each is named.
+    """
+    planning = settings.planning
+    asked = {name: getattr(planning, name) for name in ("explore_share", "control_share", "min_attempts")}
+    found = [f"planning.{name}" for name, value in asked.items() if value]
+    if settings.source is not None:
+        found.append(f"the column map {settings.source.name}")
+    if found:
+        raise UsageError(
+            f"a plan in chunks neither draws lots, nor owes dials, nor maps columns: leave out {', '.join(found)}, or "
+            "plan in one piece (--no-chunks), which keeps all customers in memory"
+        )
+
+
+@stage("split", tell=lambda site: f"{sum(site.sizes):,} customers in {len(site.sizes):,} chunks")
+def split(
     source: Path, spool: Path, model: ContactModel, as_of: pd.Timestamp, settings: Settings, per_chunk: int
-) -> _Site:
+) -> Site:
     """Split the source and count the places."""
-    began = time.perf_counter()
     capacity, _ = read_folder(source, "capacity".__eq__)
     if not capacity:
         raise NoCapacityError(f"{source}: a plan in chunks needs the table capacity: slot_start, dials")
-    sizes = split_source(source, spool, per_chunk)
     places, _ = check_capacity(capacity["capacity"], settings.timezone)
     given = build_capacity(places, pd.DataFrame(), as_of, settings)
     slots = build_slots(pd.DatetimeIndex(given["slot_start"]), settings)
+    sizes = split_source(source, spool, per_chunk)
     packs = tuple(read_rule_packs(settings.rule_packs))
-    seconds = defaultdict(float, splitting=time.perf_counter() - began)
-    dials = given["dials"].to_numpy("int64")
-    return _Site(spool, model, as_of, settings, packs, slots, dials, tuple(sizes), seconds)
+    return Site(spool, model, as_of, settings, packs, slots, given["dials"].to_numpy("int64"), tuple(sizes))
 
 
-def _place_all(site: _Site) -> tuple[Stream, int]:
-    """Place every chunk, then what is left in those that could take more; also counts who may be called."""
-    known = _learn(site, 0)
-    first_prices = _price_first(site, known)
-    stream, n_eligible = _open(site, known, _weigh(site, known, first_prices)), 0
-    for number in range(len(site.sizes)):
-        known = known if number == 0 else _learn(site, number)
-        chunk = _weigh(site, known, first_prices)
-        with site.count("placing"):
-            stream, placed = place_chunk(stream, chunk)
-        _write_part(site, known, chunk, placed)
-        n_eligible += len(chunk.demand.p_first)
-    for number in range(len(site.sizes)):
-        if is_worth_another_look(stream, number):
-            known, placed = _learn(site, number), np.load(site.spool / f"placed-{number}.npy")
-            chunk = _weigh(site, known, first_prices)
-            stream, more = fill_chunk(stream, number, chunk, placed)
-            _write_part(site, known, chunk, np.concatenate([placed, more]))
-    return stream, n_eligible
+@stage("place", tell=lambda placed: f"{sum(leg.n_eligible for leg in placed.legs):,} may be called")
+def place(site: Site, n_processes: int) -> _Placed:
+    """Check, score and place everybody."""
+    n_chunks = len(site.sizes)
+    return _Placed(*place_all(site, n_processes, lambda done: tell_step(f"place: chunk {done:,} of {n_chunks:,}")))
 
 
-def _learn(site: _Site, number: int) -> _Known:
-    """Check a chunk's tables, see who may be called, and get ready to score them."""
-    with site.count("reading and checking"):
-        tables, report = check_tables(read_chunk(site.spool, number), site.as_of, site.settings)
-    with site.count("rules and features"):
-        eligibility = find_eligible(tables, site.slots, site.as_of, site.packs, site.settings)
-        scorer = build_scorer(site.model, tables.call_attempts, tables.customers, site.as_of, site.slots, site.settings)
-    return _Known(number, site.sizes[number], tables, report.quarantined_customers, eligibility, scorer)
+@stage(
+    "write", tell=lambda joined: f"{int(joined.dials.sum()):,} dials, {joined.contacts.sum():,.0f} contacts expected"
+)
+def write(site: Site, placed: _Placed, folder: Path) -> Joined:
+    """Write the tables."""
+    joined = join_chunks(site, folder)
+    per_slot = pd.DataFrame({"slot_row": np.arange(len(site.slots)), "p_keyman": joined.contacts, "survival": 1.0})
+    whole = CallPlan(per_slot, placed.stream.prices, 0.0, 0.0, 0.0, 0.0, unplanned=per_slot.iloc[:0])
+    advice = placed.opening.advice
+    seats = build_staffing(site.slots, site.places, advice.places, placed.stream.prices, whole, site.settings)
+    write_csv(seats[list(STAFFING_COLUMNS)], folder / "staffing.csv")
+    return joined
 
 
-def _price_first(site: _Site, known: _Known) -> FloatArray:
-    """Coarse prices of first dials, by which later dials are weighed in every chunk."""
-    with site.count("prices"):
-        rows = known.eligibility.eligible_rows
-        some = np.arange(0, len(rows), max(1, len(rows) // SAMPLE_OF_FIRST))
-        value = np.maximum(known.tables.customers["value"].to_numpy(dtype=np.float32)[rows[some]], 0)
-        p = np.where(known.eligibility.lawful[some], known.scorer(rows[some], 0), np.float32(-1))
-        share = len(some) / max(len(rows), 1) * known.n_customers / max(sum(site.sizes), 1)
-        net = (np.maximum(p, 0) * value[:, None]).astype(np.float32)
-        return price_first_dials(build_single_demand(net, p >= 0), scale_places(site.places, share))
+def _sum_up(
+    site: Site, placed: _Placed, joined: Joined, n_processes: int, peak_mb: float, elapsed: float, told: tuple[str, ...]
+) -> StreamedPlan:
+    stream = placed.stream
+    notes = [*told, LEFT_OUT, *placed.opening.advice.remarks]
+    if site.settings.staffing.shifts:
+        notes.append("planned in chunks: no roster of shifts is made, seats are moved freely")
+    if joined.n_rejects:
+        notes.append(f"{joined.n_rejects:,} rows were rejected: quarantine/rejects.csv says why")
+    return StreamedPlan(
+        n_customers=sum(site.sizes),
+        n_eligible=sum(leg.n_eligible for leg in placed.legs),
+        n_dials=int(joined.dials.sum()),
+        n_firm=joined.n_firm,
+        places_left=int(stream.room.sum()),
+        excluded=dict(sorted(joined.excluded.items())),
+        prices=stream.prices,
+        expected_contacts=float(joined.contacts.sum()),
+        objective=stream.objective,
+        upper_bound=stream.upper_bound,
+        gap=stream.gap,
+        seconds={work: round(seconds, 1) for work, seconds in placed.seconds.items()},
+        elapsed=round(elapsed, 1),
+        n_processes=n_processes,
+        peak_mb=round(peak_mb, 1),
+        notes=tuple(notes),
+    )
 
 
-def _weigh(site: _Site, known: _Known, first_prices: FloatArray) -> Chunk:
-    with site.count("scoring"):
-        demand = build_demand(
-            known.scorer,
-            known.eligibility,
-            site.slots,
-            site.places,
-            known.tables,
-            site.settings,
-            first_prices=first_prices,
-        )
-        promised = list_promises(known.eligibility, site.slots, known.tables, site.settings)
-    return Chunk(demand, known.eligibility, *promised, known.n_customers)
+def build_record(site: Site, placed: _Placed, plan: StreamedPlan, joined: Joined) -> dict[str, Any]:
+    """``run.json`` with the keys of a night's where they mean the same, and ``chunks``."""
+    return {
+        "run_id": f"{site.as_of:%Y%m%d}-chunks",
+        "run_date": str(site.as_of.date()),
+        "as_of": site.as_of,
+        "is_simulated": site.settings.simulated,
+        "staffing_mode": "fixed",
+        "horizon_days": site.settings.horizon_days,
+        "expected_contacts": plan.expected_contacts,
+        "gains": None,
+        "plan": {
+            "expected_contacts": plan.expected_contacts,
+            "objective": plan.objective,
+            "upper_bound": plan.upper_bound,
+            "gap": plan.gap,
+            "n_dials": plan.n_dials,
+            "n_places": int(site.places.sum()),
+        },
+        "counts": {
+            "customers": plan.n_customers,
+            "eligible": plan.n_eligible,
+            "dials": plan.n_dials,
+            "firm_dials": plan.n_firm,
+            "places_left": plan.places_left,
+            "excluded": sum(plan.excluded.values()),
+            "excluded_by_reason": plan.excluded,
+            "slots": len(site.slots),
+            "rejected_rows": joined.n_rejects,
+        },
+        "prices": dict(zip(site.slots["slot_start"].astype("str"), plan.prices, strict=True)),
+        "chunks": {"sizes": site.sizes, "processes": [asdict(leg) for leg in placed.legs], "seconds": plan.seconds},
+        "elapsed": plan.elapsed,
+        "peak_mb": plan.peak_mb,
+        "notes": plan.notes,
+        "settings": site.settings.model_dump(mode="json"),
+    }
 
 
-def _open(site: _Site, known: _Known, chunk: Chunk) -> Stream:
-    """Price the slots with the first chunk, or as many of it as are needed."""
-    with site.count("prices"):
-        n = len(chunk.demand.p_first)
-        some = np.arange(0, n, max(1, n // SAMPLE_OF_STREAM))
-        share = len(some) / max(n, 1)
-        return open_stream(
-            take_customers(chunk.demand, some), max(1, round(share * known.n_customers)), site.places, sum(site.sizes)
-        )
-
-
-def _write_part(site: _Site, known: _Known, chunk: Chunk, placed: IntArray) -> None:
-    """Write a chunk's dials, and who is left out, for :func:`_join`."""
-    with site.count("listing and writing"):
-        np.save(site.spool / f"placed-{known.number}.npy", placed)
-        tables, eligibility = known.tables, known.eligibility
-        dials = list_dials(placed, known.scorer, chunk.demand, eligibility, tables)
-        ids = tables.customers["customer_id"].to_numpy()
-        firm = (site.slots["slot_start"] < site.as_of + pd.DateOffset(days=1)).to_numpy()
-        part = pd.DataFrame(
-            {
-                "slot_row": dials["slot_row"].to_numpy("int32"),
-                "customer_id": ids[dials["customer_row"]],
-                "p_keyman": dials["p_keyman"].to_numpy("float32"),
-                "attempt_number": dials["attempt_number"].to_numpy("int32"),
-                "value": dials["value"].to_numpy("float64"),
-                "is_firm": firm[dials["slot_row"]],
-                "contacts": (dials["p_keyman"] * dials["survival"]).to_numpy("float64"),
-            }
-        )
-        part.to_parquet(site.spool / f"dials-{known.number}.parquet")
-        left_out = pd.concat([eligibility.excluded, list_unplanned(dials, eligibility)], ignore_index=True)
-        excluded = pd.DataFrame(
-            {
-                "customer_id": [*known.quarantined, *ids[left_out["customer_row"].to_numpy("int64")]],
-                "reason": [*["quarantined"] * len(known.quarantined), *left_out["reason"]],
-            }
-        )
-        excluded.astype("str").to_parquet(site.spool / f"excluded-{known.number}.parquet")
-
-
-def _join(site: _Site, folder: Path) -> tuple[int, float]:
-    """Rank all dials and write the list in order; how many there are, and the contacts they should bring."""
-    schema = call_list_schema(site.settings.timezone)
-    utc = pd.DatetimeIndex(site.slots["slot_start"]).as_unit("us").tz_convert(None).to_numpy()
-    starts = pa.array(utc, schema.field("slot_start").type)
-    constants = {"run_date": site.as_of.date(), "arm": PLAN, "propensity": 1.0}
-    constants |= {"reason": None, "allowed_because": name_packs(site.packs), "reason_ja": None}
-    n_dials, contacts = 0, 0.0
-    with pq.ParquetWriter(folder / "call_list.parquet", schema) as writer:
-        for batch in read_sorted(site.spool, "dials-*", _RANKED):
-            columns = {name: batch.column(name) for name in batch.schema.names if name in schema.names}
-            columns["slot_start"] = starts.take(batch.column("slot_row"))
-            columns |= {
-                name: pa.array([value] * len(batch), schema.field(name).type) for name, value in constants.items()
-            }
-            writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
-            n_dials, contacts = n_dials + len(batch), contacts + pc.sum(batch.column("contacts")).as_py()
-    write_sorted(site.spool, "excluded-*", "SELECT * FROM parts ORDER BY customer_id", folder / "excluded.parquet")
-    return n_dials, contacts
+def _describe_inputs(source: Path, placed: _Placed) -> dict[str, Any]:
+    fingerprint = {}
+    for name in ("customers", "call_attempts"):
+        with (source / f"{name}.parquet").open("rb") as file:
+            fingerprint[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"fingerprint": fingerprint, "counts": dict(placed.counts)}

@@ -9,12 +9,18 @@ from rich.table import Table
 if TYPE_CHECKING:  # a command imports only what it needs
     from pipelines.night import Night
     from pipelines.replan import Replanned
+    from pipelines.streamed import StreamedPlan
     from pipelines.train import NightModel
 
 
-def tell_night(night: "Night", out: Path, console: Console | None = None) -> None:
+def tell_night(night: "Night | StreamedPlan", out: Path, console: Console | None = None) -> None:
     """Print the run in a few lines: what was planned, what it gains, where list and report are."""
+    from pipelines.streamed import StreamedPlan
+
     console = console or Console(soft_wrap=True)
+    if isinstance(night, StreamedPlan):
+        _tell_chunks(night, out, console)
+        return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     firm = int(night.call_list["is_firm"].sum())
     table.add_row("run", f"{night.run_id}{'  (a simulated centre)' if night.settings.simulated else ''}")
@@ -33,6 +39,18 @@ def tell_night(night: "Night", out: Path, console: Console | None = None) -> Non
     warning = night.drift.warning if night.drift else ""
     for note in (*night.report.notes, *night.notes):
         console.print(f"{'warning' if note == warning else 'note'}: {note}", highlight=False, markup=False)
+
+
+def _tell_chunks(plan: "StreamedPlan", out: Path, console: Console) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("planned", f"{plan.n_dials:,} dials, {plan.n_firm:,} of them on the first day")
+    table.add_row("not called", f"{sum(plan.excluded.values()):,} listed customers, each with the reason")
+    table.add_row("expected", f"{plan.expected_contacts:,.0f} keyman contacts, at most {plan.gap:.2%} from the best")
+    table.add_row("took", f"{plan.elapsed:,.0f} s and {plan.peak_mb:,.0f} MB in {plan.n_processes} processes")
+    table.add_row("call list", str(out / "call_list.csv"))
+    console.print(table, highlight=False)
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
 
 
 def tell_replan(done: "Replanned", out: Path, console: Console | None = None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from prefect import flow
+from threadpoolctl import threadpool_limits
 
 from configs.errors import NoModelError
 from models.contact.drift import Drift
@@ -23,6 +24,7 @@ from pipelines.forests import grow_on
 from pipelines.intake import Intake, check, read
 from pipelines.order import Order, read_order
 from pipelines.runs import hold_lock
+from pipelines.sampled import is_large, take_sample
 from pipelines.servers import find_tracking_uri
 from pipelines.stages import record_stages, stage
 
@@ -68,7 +70,8 @@ def train(
     """Fit, judge and register a model; plan nothing."""
     order = read_order(source, None, run_date, config=config)
     with hold_lock(order.var), record_stages(3, order.var):
-        return fit(order, check(order, read(order)), accept_changed_past)
+        intake = take_sample(order) if is_large(order) else check(order, read(order))
+        return fit(order, intake, accept_changed_past)
 
 
 @stage("fit", tell=lambda chosen: f"{chosen.name} version {chosen.version}{chosen.note and ': '}{chosen.note}")
@@ -184,7 +187,9 @@ def draw_heat_map(order: Order, intake: Intake, model: ContactModel) -> pd.DataF
     tables = intake.tables
     listed = np.flatnonzero(tables.customers["listed"].to_numpy())
     shown = listed[:: max(len(listed) // N_CUSTOMERS_SHOWN, 1)][:N_CUSTOMERS_SHOWN]
-    scorer = build_scorer(model, tables.call_attempts, tables.customers, order.as_of, intake.slots, order.settings)
+    attempts = tables.call_attempts
+    theirs = attempts[np.isin(attempts["customer_row"].to_numpy(), shown)]  # others' dials say nothing of them
+    scorer = build_scorer(model, theirs, tables.customers, order.as_of, intake.slots, order.settings)
     starts = intake.slots["slot_start"]
     mean = pd.DataFrame({"weekday": starts.dt.day_of_week, "hour": starts.dt.hour, "p": scorer(shown, 0).mean(axis=0)})
     return mean.pivot_table(index="weekday", columns="hour", values="p")
@@ -193,7 +198,8 @@ def draw_heat_map(order: Order, intake: Intake, model: ContactModel) -> pd.DataF
 def _fit(order: Order, intake: Intake, champion: Champion | None, cluster: Cluster | None) -> FittedNight:
     rng, twin = np.random.default_rng(order.settings.seed), None if champion is None else champion.held_out
     grow, params = None if cluster is None else grow_on(cluster), read_tuned_params(order)
-    return fit_night(intake.tables, order.as_of, order.settings, rng, params, champion=twin, grow=grow)
+    with threadpool_limits(1, "blas"):  # matrices of hundreds: threads wait for each other longer than they work
+        return fit_night(intake.tables, order.as_of, order.settings, rng, params, champion=twin, grow=grow)
 
 
 def _fall_back(champion: Champion | None, error: NoModelError) -> NightModel:

@@ -249,7 +249,7 @@ def test_a_morning_counts_as_its_night_did():
 
 CONFIG = """
 gains: {n_resamples: 20, n_past_draws: 1}
-planning: {control_share: 0.2}
+planning: {control_share: 0.2, control_since: 2026-10-01}
 staffing: {occupancy: 0.8}
 """
 
@@ -267,11 +267,14 @@ def test_a_night_of_agents_tells_its_handle_times_and_is_planned_again_at_noon(
     )
     intake, model = check(order, read(order)), NightModel(fit_centre().model, "centre", "unregistered", None)
     planned = place(order, intake, model)
-    gains = measure(order, intake, planned, model)
-    night = build_night(order, intake, model, planned, staff(order, intake, planned), gains, [])
+    measured = measure(order, intake, planned, model)
+    night = build_night(order, intake, model, planned, staff(order, intake, planned), measured, [])
     write_run(night, tmp_path / "out")
 
-    times = json.loads((tmp_path / "out" / "run.json").read_text())["handle_times"]
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert told["experiment"]["first_day"] == "2026-10-01"
+    assert any("The experiment (2026-10-01 to" in note for note in told["notes"])
+    times = told["handle_times"]
     assert times["contacted_seconds"] > 2 * times["not_contacted_seconds"] > 0
     assert times["seconds_per_agent_hour"] == pytest.approx(2880)
     used = planned.plan.dials.groupby("slot_row")["places"].sum()
@@ -281,7 +284,7 @@ def test_a_night_of_agents_tells_its_handle_times_and_is_planned_again_at_noon(
     per_slot = night.call_list.groupby("slot_start").size()
     assert (per_slot <= night.staffing.set_index("slot_start")["dials_given"].reindex(per_slot.index)).all()
     assert set(night.call_list.loc[night.call_list["is_firm"], "arm"]) == {"plan", "control"}
-    assert gains["total"]["ratio"] > 0
+    assert measured.gains["total"]["ratio"] > 0
 
     done = replan(str(source), tmp_path / "out", tmp_path / "noon", datetime(2026, 11, 2, 12, 10))  # noqa: DTZ001
     assert len(done.call_list) > 0

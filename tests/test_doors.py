@@ -416,6 +416,12 @@ def test_a_request_that_is_too_large_is_refused_whether_it_says_so_or_not(
     stranger = small.enter()
     assert stranger.post("/login", content=iter([b"name=" + b"x" * 2000]), headers={
         "Content-Type": "application/x-www-form-urlencoded"}).status_code == 413  # fmt: skip
+    told = program.post("/api/v1/outcomes", json=["x" * 1000])
+    assert told.json()["error"] == "What was sent is too large: at most 1,000 bytes are taken."
+    page = stranger.post("/login", content=b"x" * 2000, headers={"Accept": "text/html", "Accept-Language": "ja"})
+    assert page.status_code == 413
+    assert page.headers["content-type"].startswith("text/html")
+    assert "上限は 1,000 バイトです" in page.text
 
 
 # --- tokens

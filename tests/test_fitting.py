@@ -46,6 +46,10 @@ def test_where_persons_differ_the_model_beats_the_rivals_that_know_no_person(per
     assert rivals.loc["LightGBM", "lift_top_tenth"] > 1.5
 
 
+def test_the_model_for_work_has_no_more_than_twice_the_trees_that_were_worth_keeping(persons: FittedNight) -> None:
+    assert persons.model.booster.num_trees() <= 2 * persons.held_out.booster.num_trees()
+
+
 def test_five_rivals_are_judged_on_the_same_two_folds() -> None:
     rivals = fit_centre().rivals
     assert list(zip(rivals["rival"], rivals["fold"], strict=True)) == [

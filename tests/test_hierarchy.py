@@ -1,6 +1,8 @@
 """Tables and persons learned together: unbiased by who was called how often, the same whatever the order of rows."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from gc import collect
+from weakref import ref
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from configs.settings import Settings
 from features.slots import N_SPANS
 from features.table import DialLog, build_dial_log
 from models.contact.effects import slot_codes, sum_effects
-from models.contact.hierarchy import Hierarchy, attribute_effects, codes_of_dials, columns_of_dials, fit_hierarchy
+from models.contact.hierarchy import Hierarchy, attribute_effects, codes_of_dials, fit_hierarchy
 from models.contact.persons import Beliefs, attenuate, join_kinds
 
 SETTINGS = Settings(attributes=("age", "gender"), segment_by=("age", "gender"))
@@ -65,7 +67,7 @@ def test_predictions_before_each_dial_are_calibrated_and_rank_persons(people, lo
     states = fitted.person_states(log)
     codes = codes_of_dials(fitted.encoding, log)
     kappa = attenuate(states.variance_before)
-    worn = columns_of_dials(log) @ np.array(fitted.fatigue)
+    worn = log.history.failures_before @ np.array(fitted.fatigue)
     logit = sum_effects(fitted.tables, codes, slot_codes(log.dials)) + states.mean_before + worn
     p = expit(join_kinds(kappa * logit, states.never_before))
     assert p.mean() == pytest.approx(log.is_contact.mean(), abs=0.01)
@@ -81,7 +83,7 @@ def test_the_base_logit_integrates_the_persons_uncertainty_out_and_joins_the_kin
     faded = log.history.faded_failures_at(log.history.customer_row, seconds)
     even = np.ones((n, N_SPANS), "float32")
     believed = Beliefs(0.3 * even, 0.8 * even, np.full(n, 0.1, "float32"), faded, seconds)
-    worn = columns_of_dials(log) @ np.array(fitted.fatigue)
+    worn = log.history.failures_before @ np.array(fitted.fatigue)
     alone = (sum_effects(fitted.tables, codes, slots) + 0.3 + worn) / np.sqrt(1 + np.pi / 8 * 0.8)
     got = fitted.base_logit(codes, slots, believed, dialled.part, dialled.span, seconds)
     assert expit(got) == pytest.approx(0.9 * expit(alone), rel=1e-4)
@@ -106,7 +108,19 @@ def test_starting_from_an_earlier_fit_arrives_at_the_same_place_and_leaves_it_al
 
 
 def test_the_main_effect_of_an_attribute_is_unknown_where_the_attribute_is(log, fitted) -> None:
-    effect = attribute_effects(fitted, log.customers, "gender")
+    effect = attribute_effects(fitted, fitted.read(log).codes, "gender")
     assert np.isnan(effect[log.customers["gender"].isna()]).all()
     assert len(np.unique(effect[log.customers["gender"].notna()])) == 2
     assert effect.dtype == "float32"
+
+
+def test_a_log_is_read_once_by_each_hierarchy_and_let_go_with_its_reading(log, fitted) -> None:
+    some = log.subset(np.arange(len(log.dials)) < 50)
+    read = fitted.read(some)
+    assert fitted.read(some) is read
+    assert replace(fitted, tables=fitted.tables[:1]).read(some).logit.tolist() != read.logit.tolist()
+    assert np.array_equal(fitted.read(some).logit, read.logit)
+    gone = ref(some)
+    del some, read
+    collect()
+    assert gone() is None

@@ -10,7 +10,7 @@ from simulated_logs import START, ZONE, build_attempts, draw_attempts
 
 from configs.settings import Settings
 from features.calendar import seconds_of
-from features.history import HISTORY_FEATURES, PART_FEATURES, History, build_history
+from features.history import HALF_LIVES_DAYS, HISTORY_FEATURES, PART_FEATURES, History, build_history
 from features.slots import PARTS, add_slot_features
 
 DAY = 86_400
@@ -141,3 +141,13 @@ def test_seconds_are_counted_in_utc_whatever_the_zone() -> None:
     instants = pd.Series(pd.to_datetime(["2026-10-25 00:30Z", "2026-10-25 01:30Z"]))
     for zone in ("UTC", "Europe/Copenhagen", "Asia/Tokyo"):
         assert np.diff(seconds_of(instants.dt.tz_convert(zone))).tolist() == [3600]
+
+
+def test_failures_before_a_dial_fade_with_both_half_lives_in_all_and_in_its_part() -> None:
+    history = build_history(with_parts(draw_attempts(120, 8, np.random.default_rng(5))), 8)
+    for row, told in enumerate(history.failures_before):
+        before = (history.customer_row == history.customer_row[row]) & (history.seconds < history.seconds[row])
+        failed = np.flatnonzero(before & ~history.is_contact)
+        left = 0.5 ** ((history.seconds[row] - history.seconds[failed])[:, None] / (DAY * np.array(HALF_LIVES_DAYS)))
+        own = left[history.part[failed] == history.part[row]]
+        assert told == pytest.approx(np.concatenate([left.sum(axis=0), own.sum(axis=0)]), abs=1e-4)

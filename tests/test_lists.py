@@ -127,6 +127,7 @@ def test_cp932_keeps_what_it_has_and_reports_what_it_lacks(run: duckdb.DuckDBPyC
         "cp932 lacks 2 characters in 2 cells: 😀 (line 3, customer_id), 한 (line 6, customer_id); "
         "written as &#N;, or use utf-8-sig"
     ]
+    assert "😀（3 行目、customer_id）、한（6 行目、customer_id）" in told[0].japanese
     whole = io.BytesIO()
     done = export_list(run, ListFilter(), whole, encoding="cp932")
     assert len(read_csv_rows(whole.getvalue(), "cp932")) == len(ROWS) + 1

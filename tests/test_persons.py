@@ -20,6 +20,7 @@ from models.contact.persons import (
     advance_persons,
     attenuate,
     filter_persons,
+    foresee_dials,
     join_kinds,
 )
 from models.contact.population import learn_never, learn_persons
@@ -100,6 +101,17 @@ def test_a_long_series_over_all_parts_equals_matrix_algebra() -> None:
     assert states.mean_after == pytest.approx(means, abs=1e-4)
     assert states.log_likelihood == pytest.approx(total, rel=1e-6)
     assert states.mean_before[1:] == pytest.approx(means[np.arange(29), parts[1:]], abs=1e-4)
+
+
+def test_what_is_foreseen_of_dialled_spans_is_what_the_whole_filter_says() -> None:
+    rng = np.random.default_rng(3)
+    attempts = add_slot_features(simulate_calls(rng.normal(-1, 1, 300), rng), "attempted_at", Settings())
+    history = build_history(attempts, 300)
+    logit, prior = rng.normal(-1, 1, len(attempts)), PriorVariances(0.8, 0.3, 0.2, 0.1).covariance()
+    whole, foreseen = filter_persons(history, logit, prior), foresee_dials(history, logit, prior)
+    assert np.array_equal(foreseen.mean, whole.mean_before)
+    assert np.array_equal(foreseen.variance, whole.variance_before)
+    assert np.array_equal(foreseen.p_reached, whole.p_reached)
 
 
 def test_failures_lower_and_contacts_raise_what_is_believed() -> None:
@@ -253,9 +265,8 @@ def test_the_share_of_wrong_numbers_and_how_often_they_are_told_come_back() -> N
     log = build_attempts(rows, START + pd.to_timedelta(days, unit="D"), outcome[rows, days])
     history = build_history(log.assign(part=np.int8(0), span=np.int8(0)), n)
     logit, prior = np.full(len(log), np.log(1 / 3)), PriorVariances(0.01, 0.0, 0.0, 0.0).covariance()
-    never = NeverReached(0.03, 0.1)
-    for _ in range(15):
-        never = learn_never(history, filter_persons(history, logit, prior, never))
+    p_reached = foresee_dials(history, logit, prior).p_reached
+    never = learn_never(history, p_reached, NeverReached(0.03, 0.1), n_steps=15)
     assert never.share == pytest.approx(0.1, abs=0.02)
     assert never.p_told == pytest.approx(0.33, abs=0.05)
 

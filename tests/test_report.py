@@ -369,7 +369,9 @@ def test_a_gain_is_claimed_only_where_its_interval_lies_above_one(
 def test_the_basis_of_the_gains_is_told_apart_from_a_measurement() -> None:
     measured = {name: {**gain, "basis": "experiment"} for name, gain in GAINS.items()}
     assert "only an experiment with a control group can prove it" in sentences.build_basis(GAINS)
-    assert "Basis: an experiment." in sentences.build_basis(measured)
+    assert "Basis: an experiment. Customers of the control arm" in sentences.build_basis(measured)
+    moved = {**measured, "staffing": GAINS["staffing"], "total": GAINS["total"]}
+    assert "the model for the seats" in sentences.build_basis(moved)
     assert sentences.build_basis({}) == "Basis: not stated."
     assert sentences.build_gain_remarks(GAINS) == ["Timing shows no gain of its own: its interval holds 1.0."]
 

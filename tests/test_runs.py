@@ -18,10 +18,11 @@ from configs import errors
 from configs.errors import KakedokiError, LockedError, SourceError, UsageError
 from pipelines import stages
 from pipelines.failures import end_with_exit_code, mask_numbers
+from pipelines.memory import read_peak_memory_mb, reset_peak_memory
 from pipelines.order import build_order, hide_password, read_order, reveal_password
 from pipelines.runs import find_var, hold_lock
 from pipelines.servers import build_command, find_tracking_uri, is_up, set_environment
-from pipelines.stages import read_peak_memory_mb, record_stages, reset_peak_memory, run_flow, stage
+from pipelines.stages import record_stages, run_flow, stage
 
 START = datetime(2026, 11, 2, 2, 0, tzinfo=UTC)
 EVERY_FAILURE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, KakedokiError)]

@@ -1,25 +1,38 @@
 """A plan in chunks from Parquet to Parquet against the night's own plan of the same centre."""
 
 import json
+import multiprocessing
+import shutil
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import FinishedNight
+from mlflow import MlflowClient
+from rich.console import Console
 
-from configs.errors import ContractError, NoCapacityError, SourceError, UsageError
+from configs.errors import ContractError, NoCapacityError, SourceError, TooManyBadRowsError, UsageError
 from configs.settings import Settings
 from models.contact.model import ContactModel
 from models.registry import read_model
-from pipelines.chunks import read_chunk, split_source
-from pipelines.exports.tables import call_list_schema
+from pipelines.chunks import read_chunk, read_share, split_source
+from pipelines.exports.folders import read_latest
+from pipelines.exports.tables import call_list_schema, write_csv
+from pipelines.large import is_for_chunks
 from pipelines.morning import read_morning
 from pipelines.order import Order, build_order
+from pipelines.plan import plan
+from pipelines.relay import receive
+from pipelines.sampled import take_sample
 from pipelines.sources import read_source
 from pipelines.streamed import StreamedPlan, plan_in_chunks
-from pipelines.train import open_store
+from pipelines.summary import tell_night
+from pipelines.train import name_of_source, open_store
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +59,11 @@ def parquet(small_night: FinishedNight, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def planned(order: Order, model: ContactModel, parquet: Path, tmp_path_factory) -> tuple[StreamedPlan, Path]:
     out = tmp_path_factory.mktemp("chunks") / "out"
-    return plan_in_chunks(parquet, out, model, order.as_of, Settings(), per_chunk=800), out
+    return plan_in_chunks(parquet, out, model, order.as_of, Settings(), per_chunk=800, n_processes=1), out
+
+
+def read_excluded(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "excluded.csv", dtype="str", encoding="utf-8-sig")
 
 
 def test_the_list_is_worth_what_the_nights_list_is(planned, small_night):
@@ -69,12 +86,36 @@ def test_the_list_has_the_columns_and_the_order_of_a_nights(planned, order):
     assert (listed.groupby("slot_start").cumcount() + 1 == listed["rank"]).all()
     by_day = listed.assign(day=listed["slot_start"].dt.date)
     assert not by_day.duplicated(["customer_id", "day"]).any()
-    assert sorted(path.name for path in out.iterdir()) == ["call_list.parquet", "excluded.parquet", "run.json"]
+
+
+def test_its_files_are_written_like_a_nights(planned, small_night, tmp_path):
+    plan, out = planned
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert files == {
+        *["call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "run.json", "quarantine/rejects.csv"]
+    }
+    listed = pq.read_table(out / "call_list.parquet").to_pandas()
+    write_csv(listed, tmp_path / "list.csv")
+    assert (out / "call_list.csv").read_bytes() == (tmp_path / "list.csv").read_bytes()
+    rejects = [folder / "quarantine" / "rejects.csv" for folder in (out, small_night.out)]
+    ours, nights = (pd.read_csv(file, encoding="utf-8-sig").sort_values(["table", "row", "column"]) for file in rejects)
+    assert ours.to_dict("records") == nights.to_dict("records")
+    seats, given = (pd.read_csv(folder / "staffing.csv", encoding="utf-8-sig") for folder in (out, small_night.out))
+    assert seats["slot_start"].equals(given["slot_start"])
+    assert seats["dials_given"].equals(given["dials_given"])
+    assert seats["expected_contacts"].sum() == pytest.approx(plan.expected_contacts, rel=1e-3)
+    assert seats["dials_recommended"].sum() <= seats["dials_given"].sum()
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["counts"]["excluded_by_reason"] == dict(read_excluded(out)["reason"].value_counts().sort_index())
+    night = json.loads((small_night.out / "run.json").read_text(encoding="utf-8"))
+    assert {k: v for k, v in record["inputs"]["counts"].items() if k in night["inputs"]["counts"]}.items() <= (
+        night["inputs"]["counts"].items()
+    )
 
 
 def test_nobody_is_lost(planned, small_night):
     _, out = planned
-    listed, excluded = pd.read_parquet(out / "call_list.parquet"), pd.read_parquet(out / "excluded.parquet")
+    listed, excluded = pd.read_parquet(out / "call_list.parquet"), read_excluded(out)
     assert not excluded["customer_id"].duplicated().any()
     assert not set(listed["customer_id"]) & set(excluded["customer_id"])
     night = {*pd.read_parquet(small_night.out / "call_list.parquet")["customer_id"]}
@@ -85,11 +126,102 @@ def test_nobody_is_lost(planned, small_night):
     assert (ours[barred["customer_id"]].to_numpy() == barred["reason"].to_numpy()).all()
 
 
-def test_it_is_the_same_plan_every_time(planned, order, model, parquet, tmp_path):
-    plan, out = planned
-    plan_in_chunks(parquet, tmp_path / "again", model, order.as_of, Settings(), per_chunk=800)
-    assert (tmp_path / "again" / "call_list.parquet").read_bytes() == (out / "call_list.parquet").read_bytes()
-    assert plan.n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
+def test_two_processes_make_the_same_plan_as_one(planned, order, model, parquet, tmp_path):
+    tomorrow = Settings(horizon_days=1)
+    made = [
+        plan_in_chunks(parquet, tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
+        for n in (1, 2)
+    ]
+    for name in ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    assert [each.n_processes for each in made] == [1, 2]
+    assert made[0].n_dials > 0
+    assert planned[0].n_customers == len(pd.read_parquet(parquet / "customers.parquet", columns=["customer_id"]))
+
+
+@pytest.fixture(scope="module")
+def with_champion(small_night: FinishedNight, parquet: Path, order: Order, tmp_path_factory) -> Path:
+    """A home in which the night's model is the Parquet folder's champion."""
+    var = Path(shutil.copytree(small_night.var, tmp_path_factory.mktemp("home") / "var"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAKEDOKI_HOME", str(var))
+        store = open_store(replace(order, var=var))
+        name = name_of_source(build_order(str(parquet), None, order.run_date, var))
+        client = MlflowClient(store.tracking_uri, store.tracking_uri)
+        mlflow.set_tracking_uri(store.tracking_uri)
+        morning = read_morning(small_night.out)
+        client.copy_model_version(f"models:/{morning.model_name}/{morning.model_version}", name)
+        client.set_registered_model_alias(name, "champion", "1")
+    return var
+
+
+def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
+    with_champion, parquet, order, small_night, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KAKEDOKI_HOME", str(with_champion))
+    small = tmp_path / "small.yaml"
+    small.write_text("planning: {per_chunk: 500}", encoding="utf-8")
+    out = tmp_path / "out"
+    made = plan.fn(str(parquet), str(out), order.run_date, 1, config=[str(small)])  # 3,000 are more than five chunks
+    assert isinstance(made, StreamedPlan)
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["run_id"].startswith("20261102-")
+    assert len(record["chunks"]["sizes"]) == 6
+    assert record["model"]["version"] == "1"
+    assert [entry["stage"] for entry in record["stages"]] == ["recall", "split", "place", "write"]
+    console = Console(file=StringIO(), width=200)
+    tell_night(made, out, console)
+    assert f"{made.n_dials:,} dials" in console.file.getvalue()
+    assert "no report.html" in console.file.getvalue()
+    assert read_latest(with_champion / "runs") == small_night.out  # the page goes on showing a night
+
+
+def test_who_is_planned_in_chunks(parquet, order, tmp_path):
+    asked = build_order(str(parquet), tmp_path / "out", order.run_date, order.var)
+    assert not is_for_chunks(asked, None)
+    assert is_for_chunks(asked, True)
+    few = Settings.model_validate({"planning": {"per_chunk": 500}})
+    assert is_for_chunks(replace(asked, settings=few), None)
+    assert not is_for_chunks(replace(asked, settings=few), False)
+    assert not is_for_chunks(replace(asked, settings=few), None, "dask")
+    assert not is_for_chunks(replace(asked, settings=few, source=order.source), None)  # CSV
+    for changed, option in (({"staffing_mode": "reshape"}, "reshape"), ({"decisions": tmp_path}, "--decisions")):
+        with pytest.raises(UsageError, match=f"{option}.*--no-chunks"):
+            is_for_chunks(replace(asked, settings=few, **changed), None)
+    with pytest.raises(UsageError, match="--engine dask"):
+        is_for_chunks(asked, True, "dask")
+    for name, value in (("control_share", 0.5), ("min_attempts", 1)):
+        with pytest.raises(UsageError, match=rf"planning\.{name}"):
+            is_for_chunks(replace(asked, settings=Settings.model_validate({"planning": {name: value}})), True)
+
+
+def test_a_share_of_the_customers_comes_with_all_their_attempts(parquet, order, small_night):
+    whole = read_source(str(parquet), Settings()).tables
+    shares = read_share(parquet, 4)
+    people, attempts = shares["customers"], shares["call_attempts"]
+    assert 0.2 * len(whole["customers"]) < len(people) < 0.3 * len(whole["customers"])
+    theirs = whole["call_attempts"][whole["call_attempts"]["customer_id"].isin(people["customer_id"])]
+    assert sorted(attempts.index) == sorted(theirs.index + 2)  # lines of the file, its header counted
+    assert set(attempts["attempt_id"]) == set(theirs["attempt_id"])
+    intake = take_sample(build_order(str(parquet), None, order.run_date, order.var))
+    record = json.loads((small_night.out / "run.json").read_text(encoding="utf-8"))
+    assert intake.report.counts == record["inputs"]["counts"]
+
+
+def test_a_process_that_fails_says_why_and_one_that_dies_is_noticed(order, model, parquet, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(parquet, broken)
+    attempts = pd.read_parquet(broken / "call_attempts.parquet")
+    attempts["outcome"] = attempts["outcome"].mask(attempts["customer_id"] > "C0001000", "nonsense")
+    attempts.to_parquet(broken / "call_attempts.parquet")
+    with pytest.raises(TooManyBadRowsError, match="nonsense") as failed:
+        plan_in_chunks(broken, tmp_path / "out", model, order.as_of, Settings(), per_chunk=800, n_processes=1)
+    assert len(failed.value.rejects)
+    assert list(tmp_path.iterdir()) == [broken]
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    with pytest.raises(RuntimeError, match="died"):
+        receive(ours)
 
 
 def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_path):
@@ -116,7 +248,7 @@ def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_pat
 def test_what_a_plan_in_chunks_cannot_do_is_said(order, model, parquet, tmp_path):
     where = (tmp_path / "out", model, order.as_of)
     explores = Settings.model_validate({"planning": {"explore_share": 0.1}})
-    with pytest.raises(UsageError, match="explores nothing"):
+    with pytest.raises(UsageError, match=r"planning\.explore_share"):
         plan_in_chunks(parquet, *where, explores)
     bare = tmp_path / "bare"
     bare.mkdir()

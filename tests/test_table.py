@@ -1,5 +1,6 @@
 """The dial log: sorted, cut at nights, the same whatever the order of its rows."""
 
+from dataclasses import fields
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from simulated_logs import START, build_attempts, draw_attempts, draw_customers
 
 from configs.settings import Settings
 from features.calendar import seconds_of
+from features.history import build_history
 from features.table import MAX_LAG_DAYS, DialLog, build_dial_log, cut_nights, midnight_seconds
 
 
@@ -58,6 +60,9 @@ def test_a_subset_has_its_own_history() -> None:
     asked = (np.array([4]), np.array([int(log.dials["seconds"].max()) + 1]))
     assert part.history.features_at(*asked)["n_attempts"] == log.history.features_at(*asked)["n_attempts"]
     assert len(log.dials) == 200
+    anew = build_history(part.dials, len(log.customers))
+    for field in fields(anew):
+        assert np.array_equal(getattr(part.history, field.name), getattr(anew, field.name))
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Europe/Copenhagen", "America/New_York"])

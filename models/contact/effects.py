@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-import numba
 import numpy as np
 import pandas as pd
-from scipy.linalg import lapack
+
+from models.contact.bordered import solve_bordered
+from models.contact.cells import add_cells, add_step, add_table, slope_of_rows, sum_cells, sum_pairs
 
 SLOT_KEYS = {"": 1, "part": 8, "day_hour": 48, "hour_of_week": 168, "week_of_month": 6, "is_holiday": 2, "is_gotobi": 2}
 """Slot keys of tables and their numbers of levels; ``day_hour`` is the hour, on working days and on free days."""
@@ -183,7 +184,8 @@ class _Rows:
 
     def slopes(self, cell: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sums over the rows of each cell: slope and curvature of the log-likelihood, number of rows."""
-        sums = _sum_slopes(self.logit, self.kappa, self.is_contact, self.weight, cell, n_cells)
+        slope, curvature = slope_of_rows(self.logit, self.kappa, self.is_contact, self.weight)
+        sums = sum_cells(slope, curvature, cell, n_cells)
         return sums[0], sums[1], sums[2]
 
 
@@ -217,11 +219,12 @@ class _Joint:
         ends = np.cumsum([len(t.values) * shapes[t.slot_key].shape[1] for t in tables])
         stretches = [slice(int(start), int(end)) for start, end in zip(np.append(0, ends[:-1]), ends, strict=True)]
         precision = np.repeat([1.0 / t.variance for t in tables], [s.stop - s.start for s in stretches])
-        spread = _invert(self._bend(curvature, tables, shapes) + np.diag(precision))
-        step = spread @ (self._gather(slope, tables, shapes) - precision * now)
+        bent = self._bend(curvature, tables, shapes) + np.diag(precision)
+        pull = self._gather(slope, tables, shapes) - precision * now
+        step, spread = solve_bordered(bent, pull, _list_blocks(tables, stretches))
         moved = self._spread_out(step, stretches, tables, shapes)
         kept = min(1.0, _LONGEST_STEP / max(float(np.abs(moved).max()), 1e-12))
-        rows.logit += (kept * moved)[self._cell]
+        add_step(rows.logit, kept * moved, self._cell)
         stepped, moments = [], [_FAITH_IN_SMOOTH * np.eye(_N_SHAPES)]
         for table, stretch in zip(tables, stretches, strict=True):
             found, own = (now + kept * step)[stretch], spread[stretch, stretch]
@@ -251,7 +254,7 @@ class _Joint:
         added = np.zeros(len(self._levels[0]))
         for k, (table, stretch) in enumerate(zip(tables, stretches, strict=True)):
             values = step[stretch].reshape(len(table.values), -1) @ shapes[table.slot_key].T
-            added += values[self._levels[k], self._slots[k]]
+            add_cells(added, values, self._levels[k], self._slots[k])
         return added
 
     def _bend(self, curvature: np.ndarray, tables: list[EffectTable], shapes: dict[str, np.ndarray]) -> np.ndarray:
@@ -270,21 +273,19 @@ class _Joint:
         one, other = shapes[tables[i].slot_key], shapes[tables[j].slot_key]
         n_slots, n_one, n_other = max(len(one), len(other)), len(tables[i].values), len(tables[j].values)
         slots = self._slots[i] if len(one) > 1 else self._slots[j]
-        cell = (self._levels[i] * n_other + self._levels[j]) * n_slots + (slots if n_slots > 1 else 0)
-        sums = np.bincount(cell, curvature, n_one * n_other * n_slots).reshape(-1, n_slots)
+        sums = np.zeros((n_one * n_other, n_slots))
+        sum_pairs(sums, self._levels[i], self._levels[j], slots, curvature, n_other)
         products = (one[:, :, None] * other[:, None, :]).reshape(n_slots, -1)
         block = (sums @ products).reshape(n_one, n_other, one.shape[1], other.shape[1])
         return np.asarray(block.transpose(0, 2, 1, 3).reshape(n_one * one.shape[1], -1))
 
 
-def _invert(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive definite matrix, in half the time of a general one."""
-    factor, failed = lapack.dpotrf(matrix, lower=True, overwrite_a=True)
-    if failed:
-        raise np.linalg.LinAlgError(f"dpotrf: {failed}")
-    half, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
-    lower = np.tril(half)
-    return np.asarray(lower + np.tril(lower, -1).T)
+def _list_blocks(tables: list[EffectTable], stretches: list[slice]) -> np.ndarray:
+    """Coefficients of each level of the customer key that has most of them; (n_levels, n_per_level) int."""
+    keys = [table.customer_key for table in tables]
+    places = [np.arange(s.start, s.stop).reshape(len(t.values), -1) for t, s in zip(tables, stretches, strict=True)]
+    largest = max(keys, key=lambda key: sum(p.size for p, its in zip(places, keys, strict=True) if its == key))
+    return np.concatenate([p for p, key in zip(places, keys, strict=True) if key == largest], axis=1)
 
 
 def _step_alone(table: EffectTable, rows: _Rows, cell: np.ndarray, shapes: np.ndarray) -> EffectTable:
@@ -300,7 +301,7 @@ def _step_alone(table: EffectTable, rows: _Rows, cell: np.ndarray, shapes: np.nd
     found[levels] += np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
     determined = float(np.einsum("lrq,lqr->", spread, bent))
     stepped = _with(table, found, _learn_variance(table, float(np.sum(found**2)), determined, rows.doubt), shapes)
-    _add_step(rows.logit, (stepped.values - table.values).ravel(), cell)
+    add_step(rows.logit, (stepped.values - table.values).ravel(), cell)
     return stepped
 
 
@@ -343,8 +344,9 @@ def sum_effects(
     """Logit of each row from the tables alone, each table from its ``since`` on; (n,) float32."""
     logit = np.zeros(len(next(iter(slot_code.values()))), dtype="float32")
     for table in tables:
-        added = table.values[customer_codes[table.customer_key], slot_code[table.slot_key]]
-        logit += np.where(slot_code["seconds"] >= table.since, added, 0) if table.since else added
+        levels = (customer_codes[table.customer_key], slot_code[table.slot_key])
+        seconds = slot_code["seconds"] if table.since else np.zeros(0, dtype="int64")
+        add_table(logit, table.values.astype("float32", copy=False), *levels, seconds, table.since)
     return logit
 
 
@@ -357,20 +359,3 @@ def _learn_variance(table: EffectTable, squares: float, n_determined: float, dou
         return table.variance
     n_none = doubt if table.customer_key and table.slot_key else 0.0
     return float(np.clip(squares / max(n_determined + n_none, 1e-9), _LEAST_VARIANCE, 4.0))
-
-
-@numba.njit(cache=True)
-def _sum_slopes(logit, kappa, is_contact, weight, cell, n_cells):  # type: ignore[no-untyped-def]
-    slope, curvature, n_rows = np.zeros(n_cells), np.zeros(n_cells), np.zeros(n_cells, np.int64)
-    for row in range(len(logit)):
-        p = 1.0 / (1.0 + np.exp(-kappa[row] * logit[row]))
-        slope[cell[row]] += weight[row] * kappa[row] * ((1.0 if is_contact[row] else 0.0) - p)
-        curvature[cell[row]] += weight[row] * kappa[row] * kappa[row] * p * (1.0 - p)
-        n_rows[cell[row]] += 1
-    return slope, curvature, n_rows
-
-
-@numba.njit(cache=True)
-def _add_step(logit, step, cell):  # type: ignore[no-untyped-def]
-    for row in range(len(logit)):
-        logit[row] += step[cell[row]]

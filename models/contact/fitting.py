@@ -7,28 +7,26 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from configs.errors import NoModelError
 from configs.settings import Settings
 from features.contracts import Tables
-from features.slots import build_slots
-from features.table import DialLog, build_dial_log, cut_nights
+from features.table import DialLog, build_dial_log
 from models.contact.boosting import Grow, fit_boosting
 from models.contact.calibration import build_reliability
+from models.contact.cross_fitting import measure_trust
 from models.contact.drift import Drift, measure_drift
 from models.contact.folds import Folds, split_folds, split_production
 from models.contact.hierarchy import Hierarchy, fit_hierarchy
 from models.contact.leads import compare_on_forward, flatten_leads
 from models.contact.memory import fit_with_best_memory
 from models.contact.metrics import judge
-from models.contact.model import ContactModel, build_rows, gather_evidence_of_dials
+from models.contact.model import ContactModel
 from models.contact.off_policy import OffPolicy, measure_off_policy
 from models.contact.rivals import RIVALS, Judged, build_training_rows, judge_rivals
-from models.contact.scorer import Scorer
-from models.contact.trust import Trust, fit_trust
+from models.contact.trust import Trust
 
-_MOST_TRUST_ROWS = 60_000
+_MORE_TREES = 2  # for work, of those that were worth keeping on the folds that judge
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,8 @@ def fit_night(
         held_out = fit_trees(hierarchy, log, folds.learn, folds.calibrate, settings, rng, params, grow)
         judged = judge_rivals(log, folds, held_out, settings, rng)
         leads = compare_on_forward(judged, log, folds.forward, held_out, champion, settings)
-        trust = measure_trust(held_out, log, folds.forward, settings, rng)
+        recent = production[0] | production[1]
+        trust = measure_trust(held_out, log, folds, recent, lately_days, settings, rng.spawn(1)[0])
     with _timed(seconds, "off_policy"):  # a stream of its own: the model must not depend on what judges it
         off_policy = measure_off_policy(held_out, log, folds.forward, settings, rng.spawn(1)[0])
     with _timed(seconds, "drift"):
@@ -123,7 +122,8 @@ def fit_night(
     progress(0.5)
     with _timed(seconds, "model"):
         hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, lately_days)
-        model = fit_trees(hierarchy, log, *production, settings, rng, params, grow)
+        most = min((params or {}).get("n_trees", settings.model.n_trees), _MORE_TREES * held_out.booster.num_trees())
+        model = fit_trees(hierarchy, log, *production, settings, rng, {**(params or {}), "n_trees": most}, grow)
     progress(1.0)
     rivals = pd.DataFrame([{"rival": j.rival, "fold": j.fold, **judge(j.p, j.is_contact)} for j in judged])
     found = off_policy.metrics | (drift.metrics if drift else {}) | _tell_trust(trust)
@@ -166,35 +166,6 @@ def fit_trees(
     known, kept_apart = ((r.features, r.is_contact) for r in rows)
     chosen = (settings.model, settings.seed, params)
     return fit_boosting(hierarchy, settings.attributes, known, kept_apart, *chosen, grow=grow)
-
-
-def measure_trust(
-    model: ContactModel, log: DialLog, held_out: np.ndarray, settings: Settings, rng: np.random.Generator
-) -> Trust:
-    """How far the model's differences can be believed, on dials it has not learned from.
-
-    Parameters
-    ----------
-    held_out : (n_dials,) bool
-        Of the log; at most 60,000 drawn at random are used. With few, the slopes stay near their prior.
-    """
-    rows = np.flatnonzero(held_out)
-    if len(rows) == 0:
-        return Trust()
-    if len(rows) > _MOST_TRUST_ROWS:
-        rows = np.sort(rng.choice(rows, _MOST_TRUST_ROWS, replace=False))
-    cutoff, n_between = cut_nights(log, rows, rng)
-    evidence = gather_evidence_of_dials(model.hierarchy, log, rows, cutoff, n_between)
-    scorer = Scorer(model, evidence, _usual_week(log, settings))
-    usual = logit(scorer(np.arange(len(rows)), n_between).astype("float64")).mean(axis=1)
-    own = logit(model.predict_rows(build_rows(evidence, log.dials.take(rows), model.attributes)))
-    return fit_trust(usual, own - usual, log.is_contact[rows])
-
-
-def _usual_week(log: DialLog, settings: Settings) -> pd.DataFrame:
-    """The slots that were dialled in the newest week of the log."""
-    newest = log.dials.loc[log.dials["seconds"] > log.dials["seconds"].max() - 7 * 86_400, "attempted_at"]
-    return build_slots(pd.DatetimeIndex(newest.dt.floor(f"{settings.slot_minutes}min")), settings)
 
 
 def refuse_thin_log(log: DialLog, settings: Settings) -> None:

@@ -7,9 +7,10 @@ reach (docs/decisions/0004).
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 
 from configs.settings import Settings
@@ -21,13 +22,17 @@ from models.contact.fatigue import N_WEIGHTS, fade, fatigue_columns
 from models.contact.persons import (
     Beliefs,
     FailedDials,
+    Foreseen,
     NeverReached,
     PersonStates,
     PriorVariances,
     advance_persons,
     attenuate,
     filter_persons,
+    foresee_dials,
     join_kinds,
+    tell_last,
+    trace_never,
 )
 from models.contact.population import learn_never, learn_persons
 
@@ -62,9 +67,26 @@ class Hierarchy:
     never: NeverReached = field(default_factory=NeverReached)
     fatigue: tuple[float, ...] = (0.0,) * N_WEIGHTS
 
+    def read(self, log: DialLog) -> "Reading":
+        """What the hierarchy says of a log; of every log the newest reading is kept for who asks next."""
+        kept = _READINGS.get(log)
+        if kept is None or kept.hierarchy is not self:
+            is_alike = kept is not None and kept.hierarchy.encoding is self.encoding
+            codes = kept.codes if kept is not None and is_alike else self.encoding.encode(log.customers)
+            kept = _READINGS[log] = Reading(self, replace(log), codes)  # a copy: the key itself would never be let go
+        return kept
+
     def person_states(self, log: DialLog) -> PersonStates:
         """What is believed of every person around every dial of the log."""
-        return filter_persons(log.history, self.logit_of_dials(log), self.variances.covariance(), self.never)
+        return self.read(log).states
+
+    def foresee(self, log: DialLog) -> Foreseen:
+        """What is believed of the dialled span just before every dial of the log."""
+        return foresee_dials(log.history, self.read(log).logit, self.variances.covariance())
+
+    def never_at_last(self, log: DialLog, foreseen: Foreseen) -> np.ndarray:
+        """Chance of every dial's customer, after everything in the log, of being never reached; (n_dials,) float32."""
+        return tell_last(log.history, trace_never(log.history, foreseen.p_reached, self.never)[1])
 
     def believe_nothing(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean and variance of all spans (n, n_spans), chance of never (n,), of customers without any dial."""
@@ -76,7 +98,7 @@ class Hierarchy:
         laws = (self.variances.covariance(), self.never, np.array(self.fatigue))
         is_few = len(customer_rows) < len(log.customers) // 4
         theirs = log.of_customers(customer_rows) if is_few else log
-        return advance_persons(theirs.history, self.logit_of_dials(theirs), *laws, start, customer_rows, path)
+        return advance_persons(theirs.history, self.read(theirs).logit, *laws, start, customer_rows, path)
 
     def table_logit(self, codes: dict[str, np.ndarray], slots: dict[str, np.ndarray]) -> np.ndarray:
         """What segment and slot say of each row, without person and fatigue; (m,) float32."""
@@ -130,11 +152,42 @@ class Hierarchy:
             logit = logit + n_failed * (np.float32(worn) - learned)
         return np.asarray(join_kinds(kappa * logit, never), dtype="float32")
 
-    def logit_of_dials(self, log: DialLog) -> np.ndarray:
-        """Log-odds of every dial of the log from segment, slot and fatigue, without the person; (n_dials,)."""
-        tables = sum_effects(self.tables, codes_of_dials(self.encoding, log), slot_codes(log.dials))
-        worn = zip(columns_of_dials(log).T, np.array(self.fatigue, dtype="float32"), strict=True)
-        return sum((column * weight for column, weight in worn), start=tables)  # BLAS adds otherwise in other sizes
+
+@dataclass(frozen=True)
+class Reading:
+    """What a hierarchy says of a log, each part worked out when it is first asked for.
+
+    ``codes`` holds every customer's level for every customer key, (n_customers,) int32 each.
+    """
+
+    hierarchy: Hierarchy
+    log: DialLog
+    codes: dict[str, np.ndarray]
+
+    @cached_property
+    def tables(self) -> np.ndarray:
+        """Log-odds of every dial from segment and slot alone; (n_dials,) float32."""
+        rows = self.log.history.customer_row
+        codes = {key: levels[rows] for key, levels in self.codes.items()}
+        return self.hierarchy.table_logit(codes, slot_codes(self.log.dials))
+
+    @cached_property
+    def logit(self) -> np.ndarray:
+        """The same with fatigue, without the person; (n_dials,) float32."""
+        weights = np.array(self.hierarchy.fatigue, dtype="float32")
+        worn = zip(self.log.history.failures_before.T, weights, strict=True)
+        return sum(
+            (column * weight for column, weight in worn), start=self.tables
+        )  # BLAS adds otherwise in other sizes
+
+    @cached_property
+    def states(self) -> PersonStates:
+        """What is believed of every person around every dial."""
+        laws = (self.hierarchy.variances.covariance(), self.hierarchy.never)
+        return filter_persons(self.log.history, self.logit, *laws)
+
+
+_READINGS: WeakKeyDictionary[DialLog, Reading] = WeakKeyDictionary()
 
 
 def fit_hierarchy(
@@ -158,27 +211,26 @@ def fit_hierarchy(
         sweeps = [_FIRST_SWEEPS] + [_LATER_SWEEPS] * (_TURNS - 1)
     else:
         fitted, sweeps = replace(start, tables=[t for t in start.tables if not t.since]), [_LATER_SWEEPS]
-    codes, slots, worn = codes_of_dials(fitted.encoding, log), slot_codes(log.dials), columns_of_dials(log)
+    codes = {key: level[log.history.customer_row] for key, level in fitted.read(log).codes.items()}
+    slots, worn = slot_codes(log.dials), log.history.failures_before
     weights = np.array(fitted.fatigue)
-    states = None if start is None else fitted.person_states(log)
+    foreseen = None if start is None else fitted.foresee(log)
     for n_sweeps in sweeps:
-        if states is None:  # nothing is known of persons yet
+        if foreseen is None:  # nothing is known of persons yet
             mean, counts = np.zeros(len(log.dials), dtype="float32"), np.ones(len(log.dials))
             variance = mean + fitted.variances.covariance()[0, 0]
         else:
-            mean, counts = states.mean_before + worn @ weights, 1.0 - states.never_at_last(log.history)
-            variance = states.variance_before
+            mean, counts = foreseen.mean + worn @ weights, 1.0 - fitted.never_at_last(log, foreseen)
+            variance = foreseen.variance
         tables = fit_effects(fitted.tables, codes, slots, log.is_contact, mean, variance, n_sweeps, counts)
         logit = sum_effects(tables, codes, slots)
         variances, weights, shift = learn_persons(log.history, logit, worn, (fitted.variances, weights), fitted.never)
         logit += (worn @ weights).astype("float32")
         logit += np.float32(shift)
-        tables, never = [_shift(table, shift) for table in tables], fitted.never
-        for _ in range(_NEVER_STEPS):
-            states = filter_persons(log.history, logit, variances.covariance(), never)
-            never = learn_never(log.history, states)
+        tables = [_shift(table, shift) for table in tables]
+        foreseen = foresee_dials(log.history, logit, variances.covariance())
+        never = learn_never(log.history, foreseen.p_reached, fitted.never, _NEVER_STEPS)
         fitted = Hierarchy(fitted.encoding, tables, variances, never, tuple(map(float, weights)))
-        states = filter_persons(log.history, logit, variances.covariance(), never)
     for days in lately_days:
         fitted = add_lately(fitted, log, settings, days)
     return fitted
@@ -193,11 +245,12 @@ def add_lately(fitted: Hierarchy, log: DialLog, settings: Settings, days: int) -
     seconds = log.history.seconds
     since = int(seconds.max(initial=0)) - days * 86_400
     rows = np.flatnonzero(seconds >= since)
-    codes = {key: level[rows] for key, level in codes_of_dials(fitted.encoding, log).items()}
+    who = log.history.customer_row[rows]
+    codes = {key: level[who] for key, level in fitted.read(log).codes.items()}
     slots = {key: level[rows] for key, level in slot_codes(log.dials).items()}
-    states = fitted.person_states(log)
-    known = fitted.logit_of_dials(log)[rows] + states.mean_before[rows]
-    counts = 1.0 - states.never_at_last(log.history)[rows]
+    foreseen = fitted.foresee(log)
+    known = fitted.read(log).logit[rows] + foreseen.mean[rows]
+    counts = 1.0 - fitted.never_at_last(log, foreseen)[rows]
     keys = list_tables(settings.attributes, settings.segment_by, fitted.encoding.n_levels)
     tables = fit_effects(
         start_tables(keys, fitted.encoding.n_levels, since),
@@ -205,19 +258,12 @@ def add_lately(fitted: Hierarchy, log: DialLog, settings: Settings, days: int) -
         slots,
         log.is_contact[rows],
         known,
-        states.variance_before[rows],
+        foreseen.variance[rows],
         _FIRST_SWEEPS,
         counts,
         _DOUBT_LATELY,
     )
     return replace(fitted, tables=[*fitted.tables, *tables])
-
-
-def columns_of_dials(log: DialLog) -> np.ndarray:
-    """Columns of fatigue of every dial of the log; (n, N_WEIGHTS) float32."""
-    seconds = log.history.seconds
-    faded = log.history.faded_failures_at(log.history.customer_row, seconds)
-    return fatigue_columns(faded, seconds, log.history.part.astype("int64"), seconds)
 
 
 def _shift(table: EffectTable, shift: float) -> EffectTable:
@@ -231,8 +277,8 @@ def codes_of_dials(encoding: Encoding, log: DialLog) -> dict[str, np.ndarray]:
     return {key: levels[rows] for key, levels in encoding.encode(log.customers).items()}
 
 
-def attribute_effects(hierarchy: Hierarchy, customers: pd.DataFrame, name: str) -> np.ndarray:
+def attribute_effects(hierarchy: Hierarchy, codes: dict[str, np.ndarray], name: str) -> np.ndarray:
     """Main effect of each customer's level of an attribute, logits, NaN where unknown; (n,) float32."""
     table = next(t for t in hierarchy.tables if (t.customer_key, t.slot_key) == (name, ""))
-    level = hierarchy.encoding.encode(customers)[name]
+    level = codes[name]
     return np.where(level > 0, table.values[level, 0], np.float32("nan")).astype("float32")

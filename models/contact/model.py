@@ -14,7 +14,7 @@ from features.table import DialLog
 from models.contact.calibration import Calibration
 from models.contact.effects import EffectTable, slot_codes
 from models.contact.encoding import Encoding
-from models.contact.hierarchy import Hierarchy, attribute_effects, codes_of_dials
+from models.contact.hierarchy import Hierarchy, attribute_effects
 from models.contact.persons import Beliefs, FailedDials, NeverReached, PersonStates, PriorVariances
 from models.contact.trust import Trust
 
@@ -151,7 +151,7 @@ class Evidence:
     @cached_property
     def codes(self) -> dict[str, np.ndarray]:
         """Levels of all customer keys, each (m,) int32."""
-        of_customers = self.hierarchy.encoding.encode(self.log.customers)
+        of_customers = self.hierarchy.read(self.log).codes
         return {key: levels[self.customer_rows] for key, levels in of_customers.items()}
 
     def take(self, rows: np.ndarray, n_between: int | None = None) -> "Evidence":
@@ -168,14 +168,12 @@ class Evidence:
 
     def customer_columns(self, attributes: tuple[str, ...]) -> np.ndarray:
         """Customer features in model order; (m, n_customer_features) float32."""
-        customers = self.log.customers
-        shown = [
-            customers[name].to_numpy("float32")
+        columns = [
+            self.log.customers[name].to_numpy("float32")[self.customer_rows]
             if name in self.hierarchy.encoding.edges
-            else attribute_effects(self.hierarchy, customers, name)
+            else attribute_effects(self.hierarchy, self.codes, name)
             for name in attributes
         ]
-        columns = [column[self.customer_rows] for column in shown]
         return np.column_stack([*columns, *(self.history[name] for name in HISTORY_FEATURES), self.mean.mean(axis=1)])
 
     def part_columns(self, part: np.ndarray) -> np.ndarray:
@@ -214,9 +212,10 @@ def gather_evidence_of_dials(
     ``cutoff_seconds`` and ``n_between`` are those of ``features.table.cut_nights``.
     """
     evidence = gather_evidence(hierarchy, log, log.history.customer_row[rows], cutoff_seconds, n_between)
-    tables = hierarchy.table_logit(codes_of_dials(hierarchy.encoding, log), slot_codes(log.dials))
     dialled = log.history
-    return evidence.after(FailedDials(dialled.part, dialled.span, dialled.seconds, tables, rows - n_between, rows))
+    return evidence.after(
+        FailedDials(dialled.part, dialled.span, dialled.seconds, hierarchy.read(log).tables, rows - n_between, rows)
+    )
 
 
 def build_rows(evidence: Evidence, slots: pd.DataFrame, attributes: tuple[str, ...]) -> pd.DataFrame:

@@ -6,9 +6,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from features.history import History
-from features.outcomes import WRONG_NUMBER
 from models.contact.fatigue import N_WEIGHTS
-from models.contact.persons import NeverReached, PersonStates, PriorVariances, log_likelihood
+from models.contact.persons import NeverReached, PriorVariances, foresee_dials, tell_last, trace_never
 
 _MOST_STEPS, _MOST_CUSTOMERS, _STEP = 15, 25_000, 0.02
 _FATIGUE_SCALE = 0.05
@@ -46,6 +45,8 @@ def learn_persons(
         it the search would rather keep the rate than find how persons differ.
     """
     every = max(len(history.first) // _MOST_CUSTOMERS, 1)
+    sample, rows = _take_every(history, every)
+    logit, columns = logit[rows].astype("float64"), columns[rows].astype("float64")
     n = len(astuple(start[0]))
     first = np.concatenate([np.log(astuple(start[0])), start[1] / _FATIGUE_SCALE, [0.0]])
     # Of series that end with the first contact, hard people and worn people look the same: then published sizes decide.
@@ -57,7 +58,8 @@ def learn_persons(
     def loss(at: np.ndarray) -> float:
         prior = PriorVariances(*np.exp(at[:n])).covariance()
         offset = columns @ (_FATIGUE_SCALE * at[n:-1]) + _SHIFT_SCALE * at[-1]
-        return float(pull @ (at - target) ** 2) - log_likelihood(history, logit + offset, prior, never, every)
+        p_reached = foresee_dials(sample, logit + offset, prior).p_reached
+        return float(pull @ (at - target) ** 2) - trace_never(sample, p_reached, never)[2]
 
     def slope(at: np.ndarray) -> np.ndarray:
         here = loss(at)
@@ -69,16 +71,31 @@ def learn_persons(
     return PriorVariances(*map(float, np.exp(at[:n]))), _FATIGUE_SCALE * at[n:-1], float(_SHIFT_SCALE * at[-1])
 
 
-def learn_never(history: History, states: PersonStates) -> NeverReached:
-    """Share of who is never reached and how often that is told, from what the filter believes in the end (an EM step).
+def _take_every(history: History, every: int) -> tuple[History, np.ndarray]:
+    """The dials of every n-th customer as a history of its own, and their rows."""
+    begin, end = history.first[:-1:every], history.first[1::every]
+    first = np.append(0, np.cumsum(end - begin))
+    rows = np.repeat(begin - first[:-1], end - begin) + np.arange(first[-1])
+    names = ("order", "seconds", "part", "span", "is_contact", "outcome")
+    taken = {name: getattr(history, name)[rows] for name in names}
+    who = np.repeat(np.arange(len(begin)), end - begin)
+    return History(customer_row=who, first=first, **taken), rows
+
+
+def learn_never(history: History, p_reached: np.ndarray, start: NeverReached, n_steps: int) -> NeverReached:
+    """Share of who is never reached and how often that is told, from what the filter believes in the end (EM steps).
 
     Of what is heard on a failed dial only "wrong number" is used: other outcomes differ between persons for reasons of
-    their own (voicemail is on or off), which would pass for a kind of person.
+    their own (voicemail is on or off), which would pass for a kind of person. What is believed of those who can be
+    reached, ``p_reached`` (n,) of each dial, does not depend on it.
     """
-    if len(states.never_after) == 0:
+    if len(p_reached) == 0:
         return NeverReached()
+    never, told = start, float(history.is_wrong_number.sum())
     last = history.first[1:][np.diff(history.first) > 0] - 1
-    told = float(np.sum(history.outcome == WRONG_NUMBER))
-    dials_to_them = float(states.never_at_last(history)[~history.is_contact].sum())
-    share = float(np.clip(states.never_after[last].mean(), _LEAST_SHARE, 0.5))
-    return NeverReached(share, min(told / max(dials_to_them, told, 1.0), 0.95))
+    for _ in range(n_steps):
+        _, after, _ = trace_never(history, p_reached, never)
+        dials_to_them = float(tell_last(history, after)[~history.is_contact].sum())
+        share = float(np.clip(after[last].mean(), _LEAST_SHARE, 0.5))
+        never = NeverReached(share, min(told / max(dials_to_them, told, 1.0), 0.95))
+    return never

@@ -7,7 +7,7 @@ real in full, 0 that they are noise. Gains are valued with these slopes, and the
 See docs/decisions/0005-honest-gains.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -41,6 +41,16 @@ class Trust:
     def slopes(self) -> np.ndarray:
         """(2,) list and timing slope."""
         return np.array([self.list_slope, self.timing_slope])
+
+    def widen(self, variances: tuple[float, float]) -> "Trust":
+        """The same slopes, less sure by variances of their own.
+
+        >>> Trust().widen((0.0, 0.25)).covariance
+        ((0.25, 0.0), (0.0, 0.5))
+        """
+        (of_list, across), (_, of_timing) = self.covariance
+        more = (of_list + variances[0], across), (across, of_timing + variances[1])
+        return replace(self, covariance=more)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Slopes as they might as well be, (2,): also above 1, for a timid model may be beaten, and below 0."""

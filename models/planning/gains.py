@@ -22,6 +22,7 @@ from models.planning.handling import Effort, count_in_dials
 from models.planning.past_way import code_segments, read_past_way, simulate_past_way
 from models.planning.rules import RulePack
 from models.planning.schedule import build_call_plan, score_dials
+from models.planning.sequences import compiled
 from models.planning.worth import Scorer
 
 PARTS_OF_GAIN = ("timing", "list", "staffing", "total")
@@ -231,9 +232,16 @@ def _ratios(ways: dict[str, _Way], slopes: np.ndarray, weight: np.ndarray) -> di
 def _rate(way: _Way, everyone: float, slopes: np.ndarray, weight: np.ndarray) -> float:
     """Keyman contacts per dial made: a dial is made when the earlier ones of its series have failed."""
     p = Trust.correct(way.usual, way.difference, everyone, slopes)
-    reached = np.ones(len(p))
-    for depth in range(1, int(way.n_earlier.max(initial=0)) + 1):
-        at = np.flatnonzero(way.n_earlier == depth)  # the dial before is the row before
-        reached[at] = reached[at - 1] * (1.0 - p[at - 1])
-    made = weight[way.customer] * reached
-    return float(made @ p) / max(float(made.sum()), 1e-12)
+    contacts, made = _count_made(p, way.n_earlier, way.customer, weight)
+    return float(contacts) / max(float(made), 1e-12)
+
+
+@compiled
+def _count_made(p: Any, n_earlier: Any, customer: Any, weight: Any) -> Any:
+    """Keyman contacts expected, and dials made; the dial before is the row before."""
+    contacts, made, reached = 0.0, 0.0, 1.0
+    for row in range(len(p)):
+        reached = 1.0 if n_earlier[row] == 0 else reached * (1.0 - p[row - 1])
+        made += weight[customer[row]] * reached
+        contacts += weight[customer[row]] * reached * p[row]
+    return contacts, made

@@ -203,6 +203,16 @@ def place_fixed(board: Board, customers: IntArray, slots: IntArray, placed: Any)
             placed[x] = True
 
 
+@compiled
+def fill_slot(board: Board, customers: IntArray, slot: int, least: float) -> None:
+    """Place dials in one slot, to customers in order, until not even the shortest finds room."""
+    for i in customers:
+        if board.room[slot] + ROUNDING < least:
+            break
+        if may_dial(board, i, slot):
+            place_dial(board, i, slot)
+
+
 @compiled_parallel
 def find_regrets(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, base: Any, extra: Any) -> Any:
     """What each customer loses when the slots of its best sequence are all gone; -1 without a sequence."""
@@ -321,7 +331,7 @@ def fill_places(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], pri
             continue
         n_found = list_candidates(board, slot, demand.p_first, demand.weight, lawful, found, worth)
         best = found[:n_found][np.argsort(-worth[:n_found], kind="stable")]
-        place_fixed(board, best, np.full(n_found, slot), np.zeros(n_found, dtype=np.bool_))
+        fill_slot(board, best, slot, least)
 
 
 def place_owed(board: Board, demand: Demand, lawful: npt.NDArray[np.bool_], owed: IntArray) -> IntArray:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 N_BLOCKS = 64  # customers are summed in fixed blocks, so results do not depend on the number of cores
-SMALL = 500_000  # customers x slots below which a second thread costs more than it brings
+SMALL = 100_000  # customers x slots below which a second thread costs more than it brings
 FAR = 14.0  # e^-14 of the best choice, a millionth, moves no price
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import IO, Literal
 
+import numpy as np
 import pandas as pd
 
+from pipelines.exports.remarks import Remark
 from pipelines.exports.tables import defuse
 
 Encoding = Literal["utf-8-sig", "utf-8", "cp932"]
@@ -23,7 +25,7 @@ class Misfits:
 
     def __init__(self) -> None:
         self._characters: Counter[str] = Counter()
-        self._places: list[str] = []
+        self._places: list[tuple[str, int, str]] = []
         self._n_cells = 0
 
     def fit(self, cells: list[str], column: str, first_line: int) -> list[str]:
@@ -46,22 +48,32 @@ class Misfits:
         self._characters.update(strange)
         self._n_cells += 1
         if len(self._places) < N_NAMED:
-            self._places.append(f"{''.join(dict.fromkeys(strange))} (line {line:,}, {column})")
+            self._places.append(("".join(dict.fromkeys(strange)), line, column))
         return "".join(character if _fits(character) else f"&#{ord(character)};" for character in cell)
 
-    def remarks(self) -> list[str]:
+    def remarks(self) -> list[Remark]:
         """Say what was found, in one sentence; nothing where all could be written."""
         if not self._n_cells:
             return []
         kinds, cells = len(self._characters), self._n_cells
-        named = ", ".join(self._places) + (" …" if cells > len(self._places) else "")
+        named = ", ".join(f"{what} (line {line:,}, {column})" for what, line, column in self._places) + (
+            " …" if cells > len(self._places) else ""
+        )
         counted = f"{kinds:,} character{'s' * (kinds > 1)} in {cells:,} cell{'s' * (cells > 1)}"
-        return [f"cp932 lacks {counted}: {named}; written as &#N;, or use utf-8-sig"]
+        japanese = "、".join(f"{what}（{line:,} 行目、{column}）" for what, line, column in self._places)
+        more = " ほか" if cells > len(self._places) else ""
+        return [
+            Remark(
+                f"cp932 lacks {counted}: {named}; written as &#N;, or use utf-8-sig",
+                f"cp932 にない文字が {cells:,} 個のセルに {kinds:,} 種類あります：{japanese}{more}。"
+                "&#N; の形で書き出します。そのまま残すには UTF-8 を選んでください。",
+            )
+        ]
 
 
 def write_delimited(
     batches: Iterator[pd.DataFrame], stream: IO[bytes], encoding: Encoding, delimiter: str = ",", header: bool = True
-) -> list[str]:
+) -> list[Remark]:
     r"""Write batches of rows as CSV with CR LF, and say what the encoding lacks.
 
     Text that a spreadsheet would run gets a ``'`` in front, as in ``tables.write_csv``. The first batch names the
@@ -77,17 +89,12 @@ def write_delimited(
     misfits = Misfits()
     line = 1
     for number, rows in enumerate(batches):
-        columns = [spell_column(rows[name]) for name in rows.columns]
+        cells = [_spell_cells(rows[name], encoding) for name in rows.columns]
         if number == 0:
             stream.write(b"\xef\xbb\xbf" if encoding == "utf-8-sig" else b"")
             if header:
-                columns = [
-                    pd.concat([pd.Series([name], dtype="str"), cells], ignore_index=True)
-                    for name, cells in zip(rows.columns, columns, strict=True)
-                ]
-        if encoding == "cp932":
-            columns = [cells.str.translate(_SAME_IN_CP932) for cells in columns]
-        cells = [defuse(column).tolist() for column in columns]
+                names = _spell_cells(pd.Series(rows.columns, dtype="str"), encoding)
+                cells = [[name, *column] for name, column in zip(names, cells, strict=True)]
         if encoding == "cp932":
             cells = [misfits.fit(texts, str(name), line) for name, texts in zip(rows.columns, cells, strict=True)]
         line += len(cells[0])
@@ -112,6 +119,16 @@ def spell_column(column: pd.Series) -> "pd.Series[str]":
     else:
         texts = column.astype("str")
     return texts.astype("str").fillna("")
+
+
+def _spell_cells(column: pd.Series, encoding: Encoding) -> list[str]:
+    """Spell and defuse each different value once: most columns of a list repeat themselves."""
+    codes, different = pd.factorize(column)
+    texts = spell_column(pd.Series(different, name=column.name))
+    if encoding == "cp932":
+        texts = texts.str.translate(_SAME_IN_CP932)
+    cells: list[str] = np.append(defuse(texts).to_numpy("object"), "")[codes].tolist()  # code -1: missing
+    return cells
 
 
 def _join(cells: list[list[str]], delimiter: str) -> str:

@@ -11,7 +11,10 @@ from configs.presets import ExportColumn, ExportPreset
 from configs.settings import Settings
 from features.columns import CUSTOMER_COLUMNS, parse_table
 from pipelines.exports.delimited import spell_column
+from pipelines.exports.remarks import Remark
 from pipelines.sources import read_source
+
+_BARRED = Remark("the source bars them by now", "元データで架電禁止になっています")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class DialerRows:
             raise UsageError(f"preset {preset.name}: no column {unknown[0]}: use {', '.join(sorted(known))}")
         self.preset = preset
         self._book = book
-        self._left_out: Counter[str] = Counter()
+        self._left_out: Counter[Remark] = Counter()
         self._n_tentative = 0
 
     def shape(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -75,27 +78,35 @@ class DialerRows:
         for rows in batches:
             yield self._shape(rows)
 
-    def remarks(self) -> list[str]:
+    def remarks(self) -> list[Remark]:
         """Say what was left out, and that later days will be planned again."""
-        told = [f"{n:,} rows left out: {why}" for why, n in self._left_out.items()]
+        told = [
+            Remark(f"{n:,} rows left out: {why}", f"{n:,} 行を除きました：{why.japanese}")
+            for why, n in self._left_out.items()
+        ]
         if self._n_tentative:
+            n = self._n_tentative
             told.append(
-                f"{self._n_tentative:,} rows are of later days, which tonight plans again: firm=yes leaves them out"
+                Remark(
+                    f"{n:,} rows are of later days, which tonight plans again: firm=yes leaves them out",
+                    f"{n:,} 行は翌日以降の予定で、今夜あらためて計画されます：firm=yes で除けます",
+                )
             )
         return told
 
     def _shape(self, rows: pd.DataFrame) -> pd.DataFrame:
         if self._book is not None:
             rows = rows.assign(phone=rows["customer_id"].map(self._book.phones))
-            rows = self._keep(rows, ~rows["customer_id"].isin(self._book.barred), "the source bars them by now")
+            rows = self._keep(rows, ~rows["customer_id"].isin(self._book.barred), _BARRED)
         spelled = pd.DataFrame({column.name: _fill(column, rows) for column in self.preset.columns}, index=rows.index)
         for column in self.preset.columns:
             if column.required:
-                spelled = self._keep(spelled, spelled[column.name] != "", f"they have no {column.column}")
+                missing = Remark(f"they have no {column.column}", f"{column.column} がありません")
+                spelled = self._keep(spelled, spelled[column.name] != "", missing)
         self._n_tentative += int((~rows.loc[spelled.index, "is_firm"].astype(bool)).sum())
         return spelled.reset_index(drop=True)
 
-    def _keep(self, rows: pd.DataFrame, is_kept: "pd.Series[bool]", why: str) -> pd.DataFrame:
+    def _keep(self, rows: pd.DataFrame, is_kept: "pd.Series[bool]", why: Remark) -> pd.DataFrame:
         if not is_kept.all():
             self._left_out[why] += int((~is_kept).sum())
         return rows[is_kept]

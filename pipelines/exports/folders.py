@@ -9,11 +9,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from configs.errors import UsageError
 from pipelines.exports.history import keep_night
 
-LATEST = "latest.json"
+LATEST, REPLANNED = "latest.json", "replanned.json"
+MOST_REPLANS = 400
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -84,15 +86,58 @@ def point_latest(runs: Path, out: Path) -> None:
     OSError
         ``out`` holds no ``run.json``, so it is no complete run and the pointer stays as it was.
     """
-    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    record = _read_record(out)
     pointer = {"run_id": record["run_id"], "run_date": record["run_date"], "out": str(out.resolve())}
+    _point(runs, LATEST, pointer)
+    keep_night(runs, record, out)
+    _flush_folder(runs)
+
+
+def point_replanned(runs: Path, out: Path) -> None:
+    """Name ``out`` in ``runs/replanned.json`` as the newest plan of the rest of a day.
+
+    run_id · plan (run_id of its night) · out · before: where earlier ones were written, for whoever is to be forgotten.
+
+    Raises
+    ------
+    OSError
+        ``out`` holds no ``run.json``.
+    """
+    record, earlier = _read_record(out), _read_pointer(runs) or {}
+    place = str(out.resolve())
+    places = dict.fromkeys([*earlier.get("before", ()), *([earlier["out"]] if earlier else [])])
+    before = [each for each in places if each != place][-MOST_REPLANS:]
+    _point(runs, REPLANNED, {"run_id": record["run_id"], "plan": record["plan"], "out": place, "before": before})
+    _flush_folder(runs)
+
+
+def read_replanned(runs: Path, run_id: str) -> Path | None:
+    """Tell the folder of the newest plan of the rest of a night's day; None when that day was not planned again."""
+    pointer = _read_pointer(runs)
+    if pointer is None or pointer["plan"] != run_id or not Path(pointer["out"], "run.json").is_file():
+        return None
+    return Path(pointer["out"])
+
+
+def _read_pointer(runs: Path) -> dict[str, Any] | None:
+    try:
+        pointer: dict[str, Any] = json.loads((runs / REPLANNED).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return pointer
+
+
+def _read_record(out: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _point(runs: Path, name: str, pointer: dict[str, Any]) -> None:
     runs.mkdir(parents=True, exist_ok=True)
-    beside = runs / f".{LATEST}.{os.getpid()}"
+    beside = runs / f".{name}.{os.getpid()}"
     beside.write_text(json.dumps(pointer, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     _flush_file(beside)
-    beside.replace(runs / LATEST)
-    keep_night(runs, record)
-    _flush_folder(runs)
+    beside.replace(runs / name)
 
 
 def read_latest(runs: Path) -> Path | None:

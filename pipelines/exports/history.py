@@ -17,13 +17,15 @@ MOST_NIGHTS = 400
 _KEPT = ("run_id", "run_date", "as_of", "is_simulated", "staffing_mode", "expected_contacts", "seconds", "peak_mb")
 
 
-def keep_night(runs: Path, record: Mapping[str, Any]) -> None:
-    """Add a run's core to ``runs/history.jsonl``, whole or not at all; the newest 400 are kept.
+def keep_night(runs: Path, record: Mapping[str, Any], out: Path | None = None) -> None:
+    """Add a run's core, and where its folder ``out`` is, to ``runs/history.jsonl``, whole or not at all.
+
+    The newest 400 are kept.
 
     A run that is written again takes the place of its former line. A history that cannot be written stops nobody: the
     log says so.
     """
-    core = build_core(record)
+    core = build_core(record) | ({} if out is None else {"out": str(out.resolve())})
     before = [night for night in read_history(runs) if night.get("run_id") != core["run_id"]]
     lines = [json.dumps(night, ensure_ascii=False) + "\n" for night in [*before, core][-MOST_NIGHTS:]]
     beside = runs / f".{HISTORY}.{os.getpid()}"

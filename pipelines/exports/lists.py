@@ -14,12 +14,14 @@ from configs.presets import ExportPreset
 from pipelines.exports.delimited import Encoding, write_delimited
 from pipelines.exports.dialer_rows import DialerRows, PhoneBook
 from pipelines.exports.filters import ListFilter
+from pipelines.exports.remarks import Remark
 from pipelines.exports.workbooks import write_workbook
 
 Format = Literal["csv", "xlsx", "parquet"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 _COUNTED = ("customer_id", "listed", "n_attempts", "n_contacts", "last_attempted_at")
 _BATCH = 50_000
+_NOTHING = Remark("nothing matches: only the header is written", "該当する行がないため、見出しだけを書き出します")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Exported:
     """
 
     n_rows: int
-    remarks: tuple[str, ...]
+    remarks: tuple[Remark, ...]
 
 
 class _Counted:
@@ -121,14 +123,14 @@ def export_list(
         shaped = None if preset is None else DialerRows(preset, list_columns(cursor), book)
         reader = cast(pa.RecordBatchReader, cursor.sql(sql, params=values).to_arrow_reader(_BATCH))
         if format == "parquet" and shaped is None:
-            n_rows, told = _write_parquet(reader, target), []
+            n_rows, told = _write_parquet(reader, target), list[Remark]()
         else:
             batches = _read_frames(reader)
             counted = _Counted(batches if shaped is None else shaped.shape(batches))
             told = _write(iter(counted), cursor, target, format, preset, encoding)
             n_rows = counted.n_rows
     remarks = [*told, *(shaped.remarks() if shaped is not None else [])]
-    return Exported(n_rows, (*remarks, *(["nothing matches: only the header is written"] if n_rows == 0 else [])))
+    return Exported(n_rows, (*remarks, *([_NOTHING] if n_rows == 0 else [])))
 
 
 def _write(
@@ -138,7 +140,7 @@ def _write(
     format: Format,
     preset: ExportPreset | None,
     encoding: Encoding | None,
-) -> list[str]:
+) -> list[Remark]:
     if format == "xlsx":
         with cursor.cursor() as other:
             created = other.execute("SELECT run_date FROM run").fetchall()[0][0]

@@ -26,11 +26,11 @@ def build_record(night: "Night") -> dict[str, Any]:
     -------
     dict
         run_id · run_date · as_of · is_simulated · source · staffing_mode · horizon_days · expected_contacts · gains ·
-        off_policy (null when no model was fitted tonight) · seats (contacts before and after, what is short, roster) ·
-        handle_times (seconds of a dial, learned from the log; null where places are counted in dials) · plan · counts
-        (of the outputs) · inputs (fingerprint and counts) · model · drift (psi, calibration by week, slot and segment,
-        habits; null when nothing was fitted) · stages (stage, seconds, peak_mb) · seconds · peak_mb · notes · versions
-        · settings.
+        experiment (dials and contacts of both arms, ratio, low, high; null without one) · off_policy (null when no
+        model was fitted tonight) · seats (contacts before and after, what is short, roster) · handle_times (seconds of
+        a dial, learned from the log; null where places are counted in dials) · plan · counts (of the outputs) · inputs
+        (fingerprint and counts) · model · drift (psi, calibration by week, slot and segment, habits; null when nothing
+        was fitted) · stages (stage, seconds, peak_mb) · seconds · peak_mb · notes · versions · settings.
     """
     seconds = [stage.get("seconds") for stage in night.stages]
     peaks = [stage.get("peak_mb") for stage in night.stages]
@@ -45,6 +45,7 @@ def build_record(night: "Night") -> dict[str, Any]:
         "horizon_days": night.settings.horizon_days,
         "expected_contacts": night.plan.get("expected_contacts"),
         "gains": night.gains,
+        "experiment": asdict(night.experiment) if night.experiment is not None else None,
         "off_policy": asdict(asked) if asked is not None else None,
         "seats": _describe_seats(night),
         "handle_times": describe_handle_times(night.effort),

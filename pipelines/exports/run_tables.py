@@ -31,7 +31,7 @@ _EMPTY: dict[str, dict[str, pa.DataType]] = {
 }
 
 
-def open_run(folder: Path) -> duckdb.DuckDBPyConnection:
+def open_run(folder: Path, rest: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open a run's folder for reading; times are shown in the centre's zone, on every cursor of the connection.
 
     ``call_list`` (in its order) · ``customers`` · ``excluded`` · ``staffing`` · ``shifts`` · ``slots`` (slot_row ·
@@ -39,6 +39,12 @@ def open_run(folder: Path) -> duckdb.DuckDBPyConnection:
     run_id · run_date · timezone · slot_minutes · is_simulated · has_page) are copied into memory, so they stay when
     another run takes the folder's place. ``attempts`` and ``chances`` are views of the run's own two files: ask them
     for one customer. What a run does not have is empty.
+
+    Parameters
+    ----------
+    rest
+        Folder of a replan of this night: its list takes the place of the night's on the run date, and its run_id that
+        of the night's. Later days stay as the night planned them.
 
     Afterwards the connection opens no other file, loads no extension and keeps its settings. Use one cursor a thread.
 
@@ -53,6 +59,10 @@ def open_run(folder: Path) -> duckdb.DuckDBPyConnection:
     connection.execute("SET GLOBAL TimeZone = ?", [facts["timezone"]])
     pages = {name: folder / "page" / f"{name}.parquet" for name in (*_VIEWED, "customers", "slots")}
     files = {"call_list": folder / "call_list.parquet", **pages}
+    if rest is not None:
+        rest = rest.expanduser().resolve()
+        facts["run_id"] = _read_facts(rest)["run_id"]
+        files["rest"] = rest / "call_list.parquet"
     present = {name: file for name, file in files.items() if file.is_file()}
     connection.execute(
         f"SET GLOBAL allowed_paths = [{', '.join('?' * len(present))}]", list(map(str, present.values()))
@@ -65,6 +75,8 @@ def open_run(folder: Path) -> duckdb.DuckDBPyConnection:
     for name, types in _CSV.items():
         file = folder / f"{name}.csv"
         _keep(connection, name, read_csv_back(file, types) if file.is_file() else _empty(name))
+    if rest is not None:
+        _lay_over(connection, read_csv_back(rest / "excluded.csv", _CSV["excluded"]))
     connection.execute("SET GLOBAL lock_configuration = true")
     return connection
 
@@ -104,6 +116,18 @@ def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> N
 
 def _empty(name: str) -> pa.Table:
     return pa.schema(_EMPTY[name]).empty_table()
+
+
+def _lay_over(connection: duckdb.DuckDBPyConnection, excluded: pa.Table) -> None:
+    """Lay the list of the rest of a day, table ``rest``, over the night's; whoever is planned later is not excluded."""
+    connection.execute(
+        "CREATE OR REPLACE TABLE call_list AS SELECT * FROM rest UNION ALL BY NAME SELECT call_list.* FROM call_list, "
+        "run WHERE CAST(slot_start AS DATE) > run.run_date ORDER BY slot_start, rank"
+    )
+    connection.execute("DROP TABLE rest")
+    _keep(connection, "given", excluded)
+    connection.execute("CREATE OR REPLACE TABLE excluded AS FROM given ANTI JOIN call_list USING (customer_id)")
+    connection.execute("DROP TABLE given")
 
 
 def _add_calendar(connection: duckdb.DuckDBPyConnection) -> None:

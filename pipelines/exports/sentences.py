@@ -158,13 +158,18 @@ def build_roster(roster: Roster, is_followed: bool) -> str:
 def build_basis(gains: dict[str, dict[str, Any]]) -> str:
     """Say how the gains are known, and how far that can be trusted."""
     bases = sorted({str(gain.get("basis")) for gain in gains.values() if gain.get("basis")})
+    if gains.get("total", {}).get("basis") == "experiment":
+        return (
+            "Basis: an experiment. Customers of the control arm were called the past way and compared with all others. "
+            "Only the total is measured: timing and list share it as the model says."
+        )
+    if bases == ["experiment", "model"]:
+        return "Basis: an experiment for timing and list, the model for the seats that are moved."
     if bases == ["model"]:
         return (
             "Basis: the model. The given places were filled as the log filled them, in simulation, and compared with "
             "the plan. That is an estimate, not a measurement: only an experiment with a control group can prove it."
         )
-    if bases == ["experiment"]:
-        return "Basis: an experiment. Posted outcomes of the arms control and plan were compared."
     return f"Basis: {', '.join(bases)}." if bases else "Basis: not stated."
 
 

@@ -6,7 +6,6 @@ DuckDB and PostgreSQL can hash a row; SQLite cannot. Only the days whose sums ar
 import hashlib
 from contextlib import closing
 from functools import partial
-from typing import Any
 
 import duckdb
 import pandas as pd
@@ -64,12 +63,9 @@ def _ask(address: str, kind: str, query: str) -> pd.DataFrame:
     if kind == "duckdb":
         path = find_file(address)
         with failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as database:
-            return _frame(database.sql(query).to_arrow_table())
+            found: pd.DataFrame = database.sql(query).to_arrow_table().to_pandas()
+            return found
     with connect_postgresql(address) as cursor:
         cursor.execute(query)
-        return _frame(cursor.fetch_arrow_table())
-
-
-def _frame(found: Any) -> pd.DataFrame:
-    frame: pd.DataFrame = found.to_pandas()
-    return frame
+        told: pd.DataFrame = cursor.fetch_arrow_table().to_pandas()
+        return told

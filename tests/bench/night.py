@@ -46,14 +46,15 @@ def run(source: Path, out: Path, staffing: str) -> None:
     """Run the night and print what each stage took."""
     from datetime import date
 
+    from pipelines.memory import read_peak_memory_mb
     from pipelines.nightly import nightly
-    from pipelines.stages import read_peak_memory_mb
 
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     night = nightly.fn(str(source), str(out), date(2026, 11, 2), staffing=staffing)
-    seconds = time.perf_counter() - began
+    seconds, worked = time.perf_counter() - began, time.process_time() - worked
     peak = max([*(stage["peak_mb"] for stage in night.stages), read_peak_memory_mb()])
-    print(f"\n{describe_machine()}")
+    load = " ".join(f"{mean:.1f}" for mean in os.getloadavg())
+    print(f"\n{describe_machine()}, load average {load}; {worked:.0f} seconds of processor time in all")
     counts = night.report.counts
     print(
         f"{counts['customers_kept']:,} customers, {counts['call_attempts_kept']:,} attempts, {len(night.slots)} slots"

@@ -9,9 +9,9 @@ Everything is kept under ``var/bench/`` and made once.
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from datetime import date
 from pathlib import Path
 
@@ -25,8 +25,7 @@ from features.contracts import check_tables
 from models.contact.fitting import fit_night
 from models.contact.model import ContactModel
 from pipelines.runs import find_var
-from pipelines.stages import read_peak_memory_mb
-from pipelines.streamed import PER_CHUNK, plan_in_chunks
+from pipelines.streamed import plan_in_chunks
 from pipelines.world import build_world
 
 SIZES = (100_000, 1_000_000)
@@ -40,12 +39,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, nargs="+", default=list(SIZES), help="10000000 takes some 15 minutes")
     parser.add_argument("--pool", type=int, default=POOL, help="customers of the centre that is copied")
-    parser.add_argument("--per-chunk", type=int, default=PER_CHUNK)
+    parser.add_argument("--per-chunk", type=int, default=Settings().planning.per_chunk)
+    parser.add_argument("--processes", type=int, help="by default one per core")
     parser.add_argument("--only", action="store_true", help="run the one size in this process, told as JSON")
     asked = parser.parse_args()
     home = find_var() / "bench" / f"pool-{asked.pool}"
     if asked.only:
-        print(json.dumps(run(home, asked.customers[0], asked.per_chunk)))
+        print(json.dumps(run(home, asked.customers[0], asked.per_chunk, asked.processes)))
         return
     make_pool(home, asked.pool)
     told = []
@@ -54,6 +54,7 @@ def main() -> None:
         print(f"planning {n:,} customers ...", file=sys.stderr, flush=True)
         again = [sys.executable, __file__, "--only", "--customers", str(n), "--pool", str(asked.pool)]
         again += ["--per-chunk", str(asked.per_chunk)]
+        again += ["--processes", str(asked.processes)] if asked.processes else []
         told.append(json.loads(subprocess.run(again, check=True, stdout=subprocess.PIPE, text=True).stdout))
     print(f"{describe_machine()}, load average {os.getloadavg()}")
     print(tell(pd.DataFrame(told)))
@@ -104,24 +105,28 @@ def grow(home: Path, n: int, n_pool: int) -> None:
         database.execute(f"COPY ({query}) TO '{source / name}.parquet' (FORMAT parquet)")
 
 
-def run(home: Path, n: int, per_chunk: int) -> dict[str, float]:
-    """Plan one size, after a chunk's worth of compiling; what it took."""
+def run(home: Path, n: int, per_chunk: int, n_processes: int | None) -> dict[str, float]:
+    """Plan one size; what it took. ``processor`` is the seconds of all processes, imports and compilation included."""
     model, settings = ContactModel.from_json((home / "model.json").read_text(encoding="utf-8")), Settings()
     as_of = pd.Timestamp(RUN_DATE, tz=settings.timezone)
-    began = time.perf_counter()
-    plan = plan_in_chunks(home / f"source-{n}", home / f"plan-{n}", model, as_of, settings, per_chunk)
-    seconds = time.perf_counter() - began
+    source, out = home / f"source-{n}", home / f"plan-{n}"
+    plan = plan_in_chunks(source, out, model, as_of, settings, per_chunk=per_chunk, n_processes=n_processes)
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     facts = {"customers": plan.n_customers, "eligible": plan.n_eligible, "dials": plan.n_dials}
     facts |= {"places_left": plan.places_left, "gap_percent": 100 * plan.gap, "contacts": plan.expected_contacts}
-    return facts | {"seconds": seconds, "peak_gb": read_peak_memory_mb() / 1024} | plan.seconds
+    facts |= {"processes": plan.n_processes, "load": os.getloadavg()[1], "seconds": plan.elapsed}
+    facts |= {"processor": sum(each.ru_utime + each.ru_stime for each in usage), "peak_gb": plan.peak_mb / 1024}
+    return facts | plan.seconds
 
 
 def tell(told: pd.DataFrame) -> str:
     """One column per size; below, how many times the seconds and the memory of the size before."""
-    times = told[["customers", "seconds", "peak_gb"]] / told[["customers", "seconds", "peak_gb"]].shift()
+    growing = told[["customers", "seconds", "processor", "peak_gb"]]
+    times = growing / growing.shift()
     lines = [told.T.to_string(header=False, float_format=lambda x: f"{x:,.2f}")]
     lines += [
-        f"×{row['customers']:.0f} customers: ×{row['seconds']:.1f} seconds, ×{row['peak_gb']:.2f} memory"
+        f"×{row['customers']:.0f} customers: ×{row['seconds']:.1f} seconds, ×{row['processor']:.1f} of the processors, "
+        f"×{row['peak_gb']:.2f} memory"
         for row in times.dropna().to_dict("records")
     ]
     largest = told.iloc[-1]
