@@ -80,5 +80,6 @@ def _categorise(told: list[str], codes: np.ndarray, names: list[str], index: pd.
     said = {told[code] for code in np.unique(codes)}
     categories = [*names, *(name for name in (OTHER, UNKNOWN) if name not in names and name in said)]
     place = {name: k for k, name in enumerate(categories)}
-    level = np.array([place.get(name, -1) for name in told], dtype="int64")[codes]
-    return pd.Series(pd.Categorical.from_codes(level, categories=categories, ordered=is_ordered), index=index)
+    level = np.array([place.get(name, -1) for name in told], dtype="int64")[codes].tolist()
+    named = pd.Categorical.from_codes(level, categories=pd.Index(categories), ordered=is_ordered)
+    return pd.Series(named, index=index)

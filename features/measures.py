@@ -89,7 +89,8 @@ def band_ages(age: pd.Series) -> pd.Series:
     known = age.notna().to_numpy()
     years = np.where(known, age.to_numpy(dtype="float64", na_value=np.nan), 0.0)
     codes = np.where(known, np.digitize(years, [*starts, _OLDEST_BAND]), len(names) - 1)
-    return pd.Series(pd.Categorical.from_codes(codes, categories=names, ordered=True), index=age.index)
+    named = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(names), ordered=True)
+    return pd.Series(named, index=age.index)
 
 
 def add_rate_interval(rates: pd.DataFrame, hits: str = "keyman_contacts", trials: str = "attempts") -> pd.DataFrame:
