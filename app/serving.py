@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -50,11 +51,9 @@ def serve_site(
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
-        stopped = threading.Event()
-        threading.Thread(target=keep_warm, args=(nights, stopped), daemon=True).start()
         tell(f"{shown}: {spell_address(host, listener.getsockname()[1])} (stop with Ctrl-C)")
-        _run(uvicorn.Server(config), listener)
-        stopped.set()
+        with _warming(nights):
+            _run(uvicorn.Server(config), listener)
         tell("stopped")
 
 
@@ -92,6 +91,19 @@ def spell_address(host: str, port: int) -> str:
     ('http://127.0.0.1:8000/', 'http://[::1]:80/')
     """
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+@contextmanager
+def _warming(nights: Nights) -> Iterator[None]:
+    """Keep pages warm meanwhile. The thread is waited for: a query that outlives Python brings the process down."""
+    stopped = threading.Event()
+    warming = threading.Thread(target=keep_warm, args=(nights, stopped), daemon=True)
+    warming.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        warming.join()
 
 
 def _describe_night(nights: Nights, plan: Path | None) -> str:

@@ -2,6 +2,8 @@
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from app.dials import Address, count_by_slot, find_dials, list_choices
 from app.heat_cells import chances_of_night, dials_of_night
@@ -13,17 +15,28 @@ from configs.errors import KakedokiError
 EVERY_SECONDS = 5.0
 
 
-def warm_up(night: OpenNight) -> None:
-    """Make what is made once of a night and asked many times: the list's first page, sums of chances and dials."""
+def warm_up(night: OpenNight, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    """Make what is made once of a night and asked many times: the list's first page, sums of chances and dials.
+
+    ``is_stopped`` is asked before each of them, so that a server that must go need not wait for all.
+    """
+    steps: list[Callable[[], object]] = [
+        _read_templates,
+        *(partial(find_dials, night, Address({}), language) for language in LANGUAGES),
+        partial(count_by_slot, night, Address({})),
+        partial(list_choices, night),
+        *(partial(make, night) for make in (dials_of_night, chances_of_night, hours_of_night)),
+    ]
+    for step in steps:
+        if is_stopped():
+            return
+        step()
+
+
+def _read_templates() -> None:
     environment = build_environment()
     for name in environment.list_templates():
         environment.get_template(name)
-    for language in LANGUAGES:
-        find_dials(night, Address({}), language)
-    count_by_slot(night, Address({}))
-    list_choices(night)
-    for make in (dials_of_night, chances_of_night, hours_of_night):
-        make(night)
 
 
 def keep_warm(nights: Nights, stopped: threading.Event, every_seconds: float = EVERY_SECONDS) -> None:
@@ -34,7 +47,7 @@ def keep_warm(nights: Nights, stopped: threading.Event, every_seconds: float = E
             night = nights.current()
             if night.stamp != warm:
                 warm = night.stamp
-                warm_up(night)
+                warm_up(night, stopped.is_set)
         except NoNightError:
             pass  # there will be one
         except (KakedokiError, OSError) as error:

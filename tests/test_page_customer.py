@@ -50,7 +50,7 @@ def test_the_strip_shows_every_chance_of_the_week(
     codes = np.asarray(chances[planned["customer_id"]])
     page = reader.get(f"/customers/{planned['customer_id']}").text
     cells = re.findall(r'<td class="(?:q\d|barred)[^"]*" title="[^"]*">([^<]*)</td>', page)
-    assert cells == ["×" if code == NOT_LAWFUL else f"{100 * code / PER_UNIT:.1f}" for code in codes.tolist()]
+    assert cells == ["×" if code == NOT_LAWFUL else f"{100 * (code / PER_UNIT):.1f}" for code in codes.tolist()]
     assert page.count(" chosen") >= 1
 
 
