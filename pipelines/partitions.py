@@ -5,7 +5,7 @@ travel, and the rows of those who can win a place. Nothing in a partition says w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -90,7 +90,7 @@ class PartitionedScorer:
         for part, scorer in enumerate(self.parts):
             theirs = take_eligible(eligibility, np.flatnonzero(eligibility.eligible_rows % k == part))
             demands.append(self.cluster.keep(_weigh, scorer, _lighten(theirs, k), capacity, settings, effort, facts))
-        return PartitionedDemand(self.cluster, tuple(demands), eligibility.eligible_rows, len(slots))
+        return PartitionedDemand(self.cluster, tuple(demands), eligibility.eligible_rows, len(slots), facts.prices)
 
     def bring_home(self, customer_rows: IntArray) -> Scorer:
         """Give a scorer of chosen customers, m of them, in this process: its customer_row is the position among them.
@@ -143,12 +143,15 @@ class PartitionedDemand:
         Stand-ins for the ``Demand`` of each partition.
     eligible_rows : (n,) int
         customer_row of those who may be called, rising.
+    near
+        Prices to begin a search at, (n_slots,), or empty.
     """
 
     cluster: Cluster
     parts: tuple[Any, ...]
     eligible_rows: IntArray
     n_slots: int
+    near: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -260,6 +263,7 @@ def _join_demands(demands: list[Demand]) -> Demand:
         some[0].day_start,
         np.concatenate([demand.base for demand in some]),
         np.concatenate([demand.extra for demand in some]),
+        some[0].near,
     )
 
 

@@ -166,6 +166,10 @@ class _Crowd:
     def shape(self) -> tuple[int, int]:
         return self.n, self.known.p_first.shape[1]
 
+    @property
+    def near(self) -> FloatArray:
+        return self.known.near
+
     def take(self, rows: IntArray) -> Demand:
         return take_customers(self.known, rows * len(self.known.p_first) // max(self.n, 1))
 

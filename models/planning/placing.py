@@ -386,6 +386,7 @@ def raise_owed(demand: Demand, owed: IntArray) -> Demand:
         weight=weight,
         most_dials=np.where(is_owed, np.minimum(demand.most_dials, owed), demand.most_dials),
         base=demand.base - demand.extra * lift[:, 0] if len(demand.extra) else demand.base,
+        near=np.zeros(0),
     )
 
 

@@ -30,6 +30,11 @@ class Market(Protocol):
         """Customers and slots."""
         ...
 
+    @property
+    def near(self) -> FloatArray:
+        """Prices to begin a search at, (n_slots,), or empty."""
+        ...
+
     def mean_best(self) -> float:
         """Mean over customers of what their best first dial is worth."""
         ...
@@ -106,15 +111,17 @@ def price_demand(
 ) -> SlotPrices:
     """Price the slots for sequences of dials: minimise capacity · prices + smoothed best values over prices >= 0.
 
-    ``steps`` are the smoothings to take on everyone, lowered in this order; by default as many as pay.
+    ``start``, by default ``demand.near``, is where to begin. ``steps`` are the smoothings to take on everyone, lowered
+    in this order; by default as many as pay: fewer from prices that are near.
     """
     scale = mean_best(demand)
     n, n_slots = demand.shape
     if scale <= 0.0:
         return SlotPrices(np.zeros(n_slots), 0.0, 0)
-    prices = np.zeros(n_slots) if start is None else np.maximum(np.asarray(start, dtype=float), 0.0)
+    near = demand.near if start is None else start
+    prices = np.maximum(np.asarray(near, dtype=float), 0.0) if len(near) else np.zeros(n_slots)
     n_iterations = 0
-    for part, part_steps in [(demand, steps)] if steps else _plan_steps(demand):
+    for part, part_steps in [(demand, steps)] if steps else _plan_steps(demand, len(near) > 0):
         places = capacity.astype(np.float64) * (part.shape[0] / n)
         for step in part_steps:
             prices, n_more = _descend(part, places, prices, step * scale)
@@ -137,12 +144,21 @@ def mean_best(demand: Market) -> float:
     return demand.mean_best()
 
 
-def _plan_steps(demand: Market) -> list[tuple[Market, tuple[float, ...]]]:
-    """Few customers: every step on everyone, the finest where they cost nothing. Many: all but the last on a sample."""
+def steps_for(n: int, is_near: bool) -> tuple[float, ...]:
+    """Smoothings to take on n customers, from prices that are near or not: finer ones where customers are few.
+
+    >>> steps_for(5_000, is_near=True), steps_for(2_000, is_near=True)
+    ((0.01,), (0.01, 0.003, 0.001))
+    """
+    return (SMOOTHING[-1:] if is_near else SMOOTHING) + (FINER if n <= FEW else ())
+
+
+def _plan_steps(demand: Market, is_near: bool) -> list[tuple[Market, tuple[float, ...]]]:
+    """Few customers: every step on everyone. Many: all but the last on a sample."""
     n = demand.shape[0]
     if n < 2 * SAMPLE:
-        return [(demand, SMOOTHING + FINER if n <= FEW else SMOOTHING)]
-    return [(demand.take(np.arange(0, n, n // SAMPLE)), SMOOTHING), (demand, SMOOTHING[-1:])]
+        return [(demand, steps_for(n, is_near))]
+    return [(demand.take(np.arange(0, n, n // SAMPLE)), steps_for(n, is_near)), (demand, SMOOTHING[-1:])]
 
 
 def _descend(demand: Market, capacity: FloatArray, prices: FloatArray, tau: float) -> tuple[FloatArray, int]:

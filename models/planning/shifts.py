@@ -16,7 +16,7 @@ import pandas as pd
 from configs.settings import Settings
 from models.planning.duties import Duty, lay_duties
 from models.planning.handling import Effort, count_in_dials
-from models.planning.prices import Market, bound_value, mean_best, price_demand
+from models.planning.prices import Market, bound_value, mean_best, price_demand, steps_for
 from models.planning.roster import Away, Cut, RosterProgram, Solution, Terms
 from models.planning.sequences import Demand, FloatArray, IntArray
 from models.planning.staffing import (
@@ -26,7 +26,6 @@ from models.planning.staffing import (
     judge_places,
     round_places,
     solve_seats,
-    steps_for,
     take_sample,
 )
 
@@ -194,6 +193,7 @@ class _Search:
     def __init__(self, program: RosterProgram, sample: Demand, share: float, seconds: float) -> None:
         self._program, self._sample, self._share, self._seconds = program, sample, share, seconds
         self._cuts: list[Cut] = []
+        self._near = sample.near  # the newest cut's prices, as the sample sees them
 
     def run(self, given: IntArray) -> tuple[Solution, IntArray, Worth, float]:
         self._cut(given.astype(float))
@@ -206,7 +206,7 @@ class _Search:
             solution = _in_whole_agents(self._program.solve(self._cuts, gap=WHOLE_GAP, seconds=self._seconds))
             bound = min(bound, solution.bound)
             places = fill_seats(self._program.terms, solution, self._cuts[-1].prices)
-            worth = judge_places(self._sample, places * self._share)
+            worth = judge_places(self._sample, places * self._share, self._near)
             if best is None or worth.value > best[2].value:
                 best = (solution, places, worth)
             if best[2].value >= bound * (1 - NEAR):
@@ -217,11 +217,9 @@ class _Search:
 
     def _cut(self, places: FloatArray) -> float:
         """Price the places, keep the bound that the prices prove, and return it at the places."""
-        whole, steps = round_places(places * self._share), steps_for(self._sample)
-        if self._cuts:  # the seats have moved a little, and so have the prices: the last step is enough
-            prices = price_demand(self._sample, whole, self._cuts[-1].prices / self._share, steps[-1:]).prices
-        else:
-            prices = price_demand(self._sample, whole, steps=steps).prices
+        whole = round_places(places * self._share)
+        steps = steps_for(self._sample.shape[0], is_near=True)[-1:] if self._cuts else None  # seats moved a little
+        self._near = prices = price_demand(self._sample, whole, self._near, steps).prices
         rest = bound_value(self._sample, np.zeros_like(whole), prices)
         self._cuts.append(Cut(prices * self._share, rest))
         return float(prices @ places) * self._share + rest
@@ -229,8 +227,8 @@ class _Search:
     def _free_seats(self, given: IntArray) -> FloatArray:
         most = np.where(np.isnan(self._program.terms.fixed), self._program.terms.most, given)
         least = np.where(np.isnan(self._program.terms.fixed), 0.0, given)
-        total = float(given.sum())
-        return solve_seats(self._sample, least * self._share, most * self._share, total * self._share) / self._share
+        share, total = self._share, float(given.sum())
+        return solve_seats(self._sample, least * share, most * share, total * share, self._near) / share
 
     def _add_cuts_relaxed(self) -> None:
         """Cuts between the relaxed optimum and the best seats so far, which wander less than the optimum itself."""

@@ -12,19 +12,16 @@ from scipy.optimize import minimize
 from configs.settings import Settings
 from models.planning.handling import Effort, count_in_dials
 from models.planning.placing import fill_places, lay_free_board, place_by_prices, sum_worth
-from models.planning.prices import FINER, ROUNDS, SMOOTHING, Market, mean_best, price_demand
+from models.planning.prices import ROUNDS, Market, mean_best, price_demand, steps_for
 from models.planning.schedule import CallPlan
 from models.planning.sequences import (
     Demand,
     FloatArray,
     IntArray,
     build_single_demand,
-    sum_soft_values,
-    threads_for,
 )
 
 SAMPLE = 4_000  # customers on whom seats are moved and the move is judged
-FEW = 2_000  # customers few enough for the finest prices
 LEAST_GAIN = 0.005  # a smaller gain is not worth moving people for
 LEAST_AGENTS = 0.5  # half an agent freed or wanted for the slot is the least that a hint speaks of
 
@@ -176,9 +173,10 @@ def recommend_for_demand(
     known = before if before is not None and np.array_equal(start, given) else judge_places(sample, start * share)
     if len(sample.p_first) == 0 or start.sum() == 0 or mean_best(sample) <= 0:
         return start, known
-    wanted = _fit_total(solve_seats(sample, least * share, most * share, total * share) / share, least, total)
+    bounds_of_sample = (least * share, most * share, total * share)
+    wanted = _fit_total(solve_seats(sample, *bounds_of_sample, known.prices) / share, least, total)
     moved = _round_to_total(wanted, start, most, total)
-    worth = judge_places(sample, moved * share)
+    worth = judge_places(sample, moved * share, known.prices)
     return (moved, worth) if worth.value >= (1 + LEAST_GAIN) * known.value else (start, known)
 
 
@@ -200,10 +198,15 @@ def _cut_to_total(least: IntArray, given: IntArray, total: int) -> IntArray:
     return reached
 
 
-def solve_seats(demand: Demand, least: npt.NDArray[Any], most: npt.NDArray[Any], total: float) -> FloatArray:
-    """Places per slot (not whole) at the minimum of the smoothed joint dual over prices and mu, all >= 0."""
-    at = np.zeros(len(most) + 1)
-    for step in steps_for(demand):
+def solve_seats(
+    demand: Demand, least: npt.NDArray[Any], most: npt.NDArray[Any], total: float, near: FloatArray
+) -> FloatArray:
+    """Places per slot (not whole) at the minimum of the smoothed joint dual over prices and mu, all >= 0.
+
+    The search begins at prices that are ``near``, such as those of the places as given.
+    """
+    at = np.append(near, near.mean())
+    for step in steps_for(demand.shape[0], is_near=True):
         tau = step * mean_best(demand)
         unit = tau / demand.mean_load()
         found = minimize(
@@ -220,22 +223,15 @@ def solve_seats(demand: Demand, least: npt.NDArray[Any], most: npt.NDArray[Any],
     return places
 
 
-def steps_for(demand: Demand) -> tuple[float, ...]:
-    """Smoothings for a sample: finer ones where customers are few."""
-    return SMOOTHING + FINER if len(demand.p_first) <= FEW else SMOOTHING
-
-
 def _joint_dual(
     at: FloatArray, demand: Demand, least: FloatArray, most: FloatArray, total: float, tau: float, unit: float
 ) -> tuple[float, FloatArray]:
     prices, floor = at[:-1], at[-1]
-    asked = (demand.p_first, demand.weight, demand.most_dials, demand.day_start)
-    with threads_for(demand):
-        value, use = sum_soft_values(*asked, prices * unit, tau, demand.base, demand.extra)
+    value, use = demand.sum_soft(prices * unit, tau)
     above = prices - floor
     places = least + (most - least) * _share_open(above)
     opened = float(least @ above) + float((most - least) @ np.logaddexp(0.0, above))
-    dual = total * floor + opened + float(value) / unit
+    dual = total * floor + opened + value / unit
     slope = np.append(places - use, total - places.sum())
     scale = max(total, 1.0)
     return dual / scale, slope / scale
@@ -283,10 +279,13 @@ def round_places(places: npt.NDArray[Any]) -> IntArray:
     return whole
 
 
-def judge_places(demand: Demand, places: npt.NDArray[Any]) -> Worth:
-    """Worth of the best plan found on the given places (rounded to whole ones), rules of days and caps kept."""
+def judge_places(demand: Demand, places: npt.NDArray[Any], near: FloatArray | None = None) -> Worth:
+    """Worth of the best plan found on the given places (rounded to whole ones), rules of days and caps kept.
+
+    The search for prices begins at those that are ``near``, by default at the demand's own.
+    """
     whole = round_places(places)
-    prices = price_demand(demand, whole, steps=steps_for(demand)).prices
+    prices = price_demand(demand, whole, near).prices
     board = lay_free_board(whole, demand)
     place_by_prices(board, demand, prices)
     fill_places(board, demand, demand.p_first >= 0, prices)

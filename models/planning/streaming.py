@@ -28,7 +28,7 @@ from models.planning.placing import (
     sum_worth,
 )
 from models.planning.prices import FINER, bound_value, mean_best, price_demand
-from models.planning.sequences import Demand, FloatArray, IntArray, sum_soft_values, threads_for
+from models.planning.sequences import Demand, FloatArray, IntArray
 
 SAMPLE_OF_STREAM = 50_000
 """Customers whose prices are good enough for all: the certified gap they cost falls as one over their number."""
@@ -215,12 +215,7 @@ def _count_room(board: Board) -> IntArray:
 
 def _count_wanted(demand: Demand, prices: FloatArray, tau: float) -> FloatArray:
     """Places that customers want at the prices, a customer in doubt counted in parts; (n_slots,)."""
-    with threads_for(demand):
-        _, use = sum_soft_values(
-            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, tau, demand.base, demand.extra
-        )
-    wanted: FloatArray = use
-    return wanted
+    return demand.sum_soft(prices, tau)[1]
 
 
 def _share_out(room: IntArray, wanted: FloatArray, n: int, ahead: Stream) -> IntArray:

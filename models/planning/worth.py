@@ -86,14 +86,17 @@ def build_demand(
     most = np.minimum(eligibility.attempts_left, deepest)
     once = _demand_once(p_first, value, effort)
     weight: npt.NDArray[np.floating] = once.weight
+    prices = facts.prices if facts else first_prices
     if deepest > 1 and len(rows):
-        prices = facts.prices if facts else first_prices
-        best_slot, is_wanted = _find_first_choice(once, np.asarray(capacity, dtype=np.int64), prices)
+        if prices is None:
+            prices = price_first_dials(once, np.asarray(capacity, dtype=np.int64))
+        best_slot, is_wanted = _find_first_choice(once, prices)
         fade = _measure_fade(scorer, rows, p_first, is_wanted, facts.fade if facts else None)
         p_best = np.maximum(p_first[np.arange(len(rows)), best_slot], 0)
         weight = _weigh_depths(value, p_best, fade, facts.stop_rate if facts else rate_of_stops(tables), deepest)
     weight = np.ascontiguousarray(weight, dtype=np.float32)
-    return replace(once, weight=weight, most_dials=most.astype(np.int64), day_start=day_start)
+    near = np.zeros(0) if prices is None else prices
+    return replace(once, weight=weight, most_dials=most.astype(np.int64), day_start=day_start, near=near)
 
 
 def learn_series_facts(
@@ -119,7 +122,7 @@ def learn_series_facts(
     places = np.floor(np.asarray(capacity) * (len(every) / n)).astype(np.int64)
     once = _demand_once(p_first, value, effort)
     prices = price_first_dials(once, places)
-    is_wanted = _find_first_choice(once, places, prices)[1]
+    is_wanted = _find_first_choice(once, prices)[1]
     fade = _measure_fade(scorer, rows[is_wanted], p_first[is_wanted], is_wanted[is_wanted])
     return SeriesFacts(prices, float(np.median(fade)) if len(fade) else 1.0, rate_of_stops(tables), deepest)
 
@@ -145,12 +148,9 @@ def _start_of_days(slots: pd.DataFrame, settings: Settings) -> IntArray:
     return np.append(starts, len(local)).astype(np.int64)
 
 
-def _find_first_choice(
-    demand: Demand, capacity: IntArray, prices: FloatArray | None = None
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def _find_first_choice(demand: Demand, prices: FloatArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Best slot of a single dial at coarse prices, and who is worth one."""
     p_first = demand.p_first
-    prices = price_first_dials(demand, capacity) if prices is None else prices
     best_slot = np.zeros(len(p_first), dtype=np.int64)
     is_wanted = np.zeros(len(p_first), dtype=np.bool_)
     slots = np.arange(p_first.shape[1])
