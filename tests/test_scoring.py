@@ -87,7 +87,8 @@ def test_values_next_to_a_threshold_fall_on_the_side_that_lightgbm_takes() -> No
     booster = train(rng, 31, 20, 0.1)
     thresholds = compile_forest(booster, SLOTS, N_CUSTOMER).thresholds
     at = thresholds[np.abs(thresholds) > 1e-30][:200]  # LightGBM takes what is smaller for zero
-    customers = np.column_stack([at.astype("float32").astype("float64")] * N_CUSTOMER)
+    either_side = np.concatenate([at, np.nextafter(at, np.float32(np.inf))]).astype("float64")
+    customers = np.column_stack([either_side] * N_CUSTOMER)
     assert np.abs(score(booster, customers) - cross_join(booster, customers)).max() < 1e-6
 
 

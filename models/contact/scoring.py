@@ -42,8 +42,9 @@ class CompiledForest:
     ----------
     features, nan_left : (n_code_columns,)
         Customer feature, and where missing values go.
-    thresholds : (n_thresholds,) float64
-        Ascending within each code column; ``first_threshold`` (n_code_columns + 1,) says where each begins.
+    thresholds : (n_thresholds,) float32
+        Rounded down, which no customer's float32 can tell; ascending within each code column. ``first_threshold``
+        (n_code_columns + 1,) says where each begins.
     splits : (n_splits, 2) int32
         Code column, and the greatest code that goes left; ``first_split`` (n_trees + 1,) says where each tree begins.
     leaves_left : (n_splits, 2) uint32
@@ -320,7 +321,7 @@ def _lay_out(trees: list[_Split], parts: np.ndarray, constant: np.ndarray) -> Co
     return CompiledForest(
         features=np.array([feature for feature, _ in columns], dtype="int32"),
         nan_left=np.array([nan_left for _, nan_left in columns], dtype="bool"),
-        thresholds=np.array([cut for *_, cut in used], dtype="float64"),
+        thresholds=_round_down([cut for *_, cut in used]),
         first_threshold=first_threshold.astype("int32"),
         splits=np.array(splits, dtype="int32").reshape(-1, 2),
         first_split=np.cumsum([0] + [len(masks) for masks in layout.masks]).astype("int32"),
@@ -329,6 +330,13 @@ def _lay_out(trees: list[_Split], parts: np.ndarray, constant: np.ndarray) -> Co
         vectors=np.concatenate([np.zeros((1, parts.shape[1])), sums]).astype("float32"),
         constant=constant,
     )
+
+
+def _round_down(cuts: list[float]) -> np.ndarray:
+    """The greatest float32 that is not above each; a float32 is above both or neither."""
+    with np.errstate(over="ignore"):  # LightGBM's greatest cut stands for infinity
+        nearest = np.array(cuts, dtype="float32")
+    return np.where(nearest > np.array(cuts, dtype="float64"), np.nextafter(nearest, np.float32(-np.inf)), nearest)
 
 
 @numba.njit(parallel=True, cache=True)
@@ -342,7 +350,7 @@ def _add(  # type: ignore[no-untyped-def]
         codes = np.empty((len(features), len(rows)), np.uint16)
         for c in range(len(features)):
             cuts = thresholds[first_threshold[c] : first_threshold[c + 1]]
-            _code(rows[:, features[c]], cuts, nan_left[c], codes[c])
+            _code(rows[:, features[c]].copy(), cuts, nan_left[c], codes[c])
         totals = np.zeros((len(rows), n_slots), np.float32)
         reached = np.empty((_AT_ONCE, len(rows)), np.uint32)
         for tree in range(0, n_trees, _AT_ONCE):
@@ -357,21 +365,15 @@ def _add(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _code(values, cuts, nan_left, codes):  # type: ignore[no-untyped-def]
-    """How many cuts lie below each value."""
-    for i in range(len(values)):
-        value = np.float64(values[i])
-        if np.isnan(value):
-            codes[i] = 0 if nan_left else _NAN_RIGHT
-        else:
-            low, n = 0, len(cuts)
-            while n > 0:
-                half = (n + 1) // 2
-                if cuts[low + half - 1] < value:
-                    low += half
-                    n -= half
-                else:
-                    n = half - 1
-            codes[i] = low
+    """How many cuts lie below each value; counted one by one, eight values at once, which beats any search."""
+    codes[:] = 0
+    for cut in cuts:
+        for i in range(len(values)):
+            codes[i] += np.uint16(values[i] > cut)
+    if not nan_left:
+        for i in range(len(values)):
+            if np.isnan(values[i]):
+                codes[i] = _NAN_RIGHT
 
 
 @numba.njit(cache=True)
