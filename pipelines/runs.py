@@ -11,12 +11,12 @@ from configs.errors import LockedError
 
 
 def find_var() -> Path:
-    """Return the folder of run artefacts: ``KAKEDOKI_HOME``, else ``var`` under the working directory; not created.
+    """Return the folder of run artefacts: ``KAKEDOKI_HOME`` unless empty, else ``var`` where we are; not created.
 
     >>> find_var().is_absolute()
     True
     """
-    return Path(os.environ.get("KAKEDOKI_HOME", "var")).resolve()
+    return Path(os.environ.get("KAKEDOKI_HOME") or "var").resolve()
 
 
 @contextmanager

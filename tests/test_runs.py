@@ -247,6 +247,8 @@ def test_var_lies_where_the_environment_says_else_under_the_working_directory(
     monkeypatch.delenv("KAKEDOKI_HOME")
     monkeypatch.chdir(tmp_path)
     assert find_var() == tmp_path / "var"
+    monkeypatch.setenv("KAKEDOKI_HOME", "")
+    assert find_var() == tmp_path / "var"
 
 
 def test_prefect_and_mlflow_stay_at_home_and_in_the_project(tmp_path: Path) -> None:
