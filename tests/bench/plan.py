@@ -3,7 +3,8 @@
 One dial per customer in a week of 84 slots, with the true probabilities of the carrier world and fewer places than
 customers, so that who is called and when must both be chosen. Rivals: each customer's best hour, first come first
 served (what open-source tools do), the same with the best hour that is still free, the greatest probability first
-(greedy), and the exact linear program by HiGHS, whose optimum is integral. Printed: expected contacts as a share of the
+(greedy), and the exact linear program by HiGHS, whose optimum is integral, by interior point and crossover: as fast as
+its simplex for 1,000 customers, twice as fast for 3,000. Printed: expected contacts as a share of the
 bound and of the exact optimum, seconds, and peak memory of the process so far. A last line plans series of dials, for
 which no rival is known: there the certificate speaks alone. ``--agents`` plans single dials in agent-seconds instead,
 beside the integer program by HiGHS, for a few agents per slot.
@@ -30,7 +31,7 @@ from pipelines.world.world import DEFAULT_END
 
 N_SLOTS = 84
 PLACES_PER_CUSTOMER = 0.6
-LP_SECONDS = 300.0
+LP_SECONDS = 900.0
 MIP_SECONDS = 30.0
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 MAX_GAP = 0.002
@@ -145,13 +146,13 @@ def take_greatest(p: np.ndarray, places: np.ndarray) -> float:
 
 
 def solve_exactly(p: np.ndarray, places: np.ndarray) -> float:
-    """Optimum of the linear program, NaN where HiGHS does not finish in time."""
+    """Optimum of the linear program, NaN where HiGHS does not finish in time or memory."""
     n, n_slots = p.shape
     pairs = np.arange(n * n_slots)
     rows = np.concatenate([pairs // n_slots, n + pairs % n_slots])
     matrix = sparse.csr_matrix((np.ones(len(rows)), (rows, np.tile(pairs, 2))))
     most = np.concatenate([np.ones(n), places.astype(float)])
-    solved = linprog(-p.ravel().astype(float), matrix, most, method="highs", options={"time_limit": LP_SECONDS})
+    solved = linprog(-p.ravel().astype(float), matrix, most, method="highs-ipm", options={"time_limit": LP_SECONDS})
     return float(-solved.fun) if solved.status == 0 else float("nan")
 
 
