@@ -235,17 +235,19 @@ def _take_faded(faded, rows, share):  # type: ignore[no-untyped-def]
     return kept
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True)
 def _fade_failures(first, seconds, part, is_contact, half_lives):  # type: ignore[no-untyped-def]
     faded = np.zeros((len(seconds), len(half_lives), 8), np.float32)
-    for customer in numba.prange(len(first) - 1):
+    for customer in range(len(first) - 1):
         for row in range(first[customer], first[customer + 1]):
             if row > first[customer]:
                 for h in range(len(half_lives)):
-                    share = 0.5 ** ((seconds[row] - seconds[row - 1]) / half_lives[h])
-                    faded[row, h] = faded[row - 1, h] * np.float32(share)
+                    share = np.float32(0.5 ** ((seconds[row] - seconds[row - 1]) / half_lives[h]))
+                    for b in range(faded.shape[2]):
+                        faded[row, h, b] = faded[row - 1, h, b] * share
             if not is_contact[row]:
-                faded[row, :, part[row]] += np.float32(1.0)
+                for h in range(len(half_lives)):
+                    faded[row, h, part[row]] += np.float32(1.0)
     return faded
 
 

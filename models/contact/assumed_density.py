@@ -9,6 +9,8 @@ number of cores changes nothing.
 import numba
 import numpy as np
 
+from features.threads import on_threads
+
 _MACKAY = np.pi / 8
 _N_BLOCKS = 64
 
@@ -69,14 +71,22 @@ def _begin(span, first, last, prior, mean, cov, place):  # type: ignore[no-untyp
     return n
 
 
-@numba.njit(cache=True, parallel=True)
 def foresee(begin, end, span, is_contact, logit, prior):  # type: ignore[no-untyped-def]
     """Mean, variance and chance of a contact just before each dial; (n_rows,) each, zero outside the stretches."""
-    n_rows, n_spans = len(span), len(prior)
-    before, variance, p = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32), np.zeros(n_rows)
-    for block in numba.prange(_N_BLOCKS):
-        mean, cov, gain = np.zeros(n_spans), np.zeros((n_spans, n_spans)), np.zeros(n_spans)
-        place = np.zeros(n_spans, np.int64)
+    n_rows = len(span)
+    foreseen = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32), np.zeros(n_rows)
+    on_threads(_foresee, _N_BLOCKS, begin, end, span, is_contact, logit, prior, *foreseen)
+    return foreseen
+
+
+@numba.njit(cache=True, nogil=True)
+def _foresee(  # type: ignore[no-untyped-def]
+    first_block, last_block, begin, end, span, is_contact, logit, prior, before, variance, p
+):  # fmt: skip
+    n_spans = len(prior)
+    mean, cov, gain = np.empty(n_spans), np.empty((n_spans, n_spans)), np.empty(n_spans)
+    place = np.empty(n_spans, np.int64)
+    for block in range(first_block, last_block):
         for customer in range(block * len(begin) // _N_BLOCKS, (block + 1) * len(begin) // _N_BLOCKS):
             first, last = begin[customer], end[customer]
             n = _begin(span, first, last, prior, mean, cov, place)
@@ -84,33 +94,46 @@ def foresee(begin, end, span, is_contact, logit, prior):  # type: ignore[no-unty
                 at = place[span[row]]
                 before[row], variance[row] = mean[at], cov[at, at]
                 p[row] = learn(mean, cov, gain, n, at, is_contact[row], logit[row])
-    return before, variance, p
 
 
-@numba.njit(cache=True, parallel=True)
 def filter_all(begin, end, span, is_contact, logit, prior):  # type: ignore[no-untyped-def]
     """The same, and mean and variance of every span just after each dial, (n_rows, n_spans) each."""
     n_rows, n_spans = len(span), len(prior)
-    before, variance, p = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32), np.zeros(n_rows)
-    means, variances = np.zeros((n_rows, n_spans), np.float32), np.zeros((n_rows, n_spans), np.float32)
-    for block in numba.prange(_N_BLOCKS):
-        mean, cov, gain = np.zeros(n_spans), np.zeros((n_spans, n_spans)), np.zeros(n_spans)
+    found = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32), np.zeros(n_rows)
+    after = np.zeros((n_rows, n_spans), np.float32), np.zeros((n_rows, n_spans), np.float32)
+    on_threads(_filter_all, _N_BLOCKS, begin, end, span, is_contact, logit, prior, *found, *after)
+    return *found, *after
+
+
+@numba.njit(cache=True, nogil=True)
+def _filter_all(  # type: ignore[no-untyped-def]
+    first_block, last_block, begin, end, span, is_contact, logit, prior, before, variance, p, means, variances
+):  # fmt: skip
+    n_spans = len(prior)
+    mean, cov, gain = np.empty(n_spans), np.empty((n_spans, n_spans)), np.empty(n_spans)
+    for block in range(first_block, last_block):
         for customer in range(block * len(begin) // _N_BLOCKS, (block + 1) * len(begin) // _N_BLOCKS):
             _begin_all(prior, mean, cov)
             for row in range(begin[customer], end[customer]):
-                b = span[row]
+                b = np.int64(span[row])
                 before[row], variance[row] = mean[b], cov[b, b]
                 p[row] = learn(mean, cov, gain, n_spans, b, is_contact[row], logit[row])
                 for i in range(n_spans):
                     means[row, i], variances[row, i] = mean[i], cov[i, i]
-    return before, variance, p, means, variances
 
 
-@numba.njit(cache=True, parallel=True)
 def follow_never(begin, end, is_contact, odds, p, share):  # type: ignore[no-untyped-def]
     """Chance of never being reached before and after each dial, (n_rows,) each; nats of each customer's dials."""
-    before, after, nats = np.zeros(len(p), np.float32), np.zeros(len(p), np.float32), np.zeros(len(begin))
-    for block in numba.prange(_N_BLOCKS):
+    followed = np.zeros(len(p), np.float32), np.zeros(len(p), np.float32), np.zeros(len(begin))
+    on_threads(_follow_never, _N_BLOCKS, begin, end, is_contact, odds, p, share, *followed)
+    return followed
+
+
+@numba.njit(cache=True, nogil=True)
+def _follow_never(  # type: ignore[no-untyped-def]
+    first_block, last_block, begin, end, is_contact, odds, p, share, before, after, nats
+):  # fmt: skip
+    for block in range(first_block, last_block):
         for customer in range(block * len(begin) // _N_BLOCKS, (block + 1) * len(begin) // _N_BLOCKS):
             never = share
             for row in range(begin[customer], end[customer]):
@@ -118,37 +141,58 @@ def follow_never(begin, end, is_contact, odds, p, share):  # type: ignore[no-unt
                 never, likelihood = hear(never, p[row], is_contact[row], odds[row])
                 nats[customer] += np.log(likelihood)
                 after[row] = never
-    return before, after, nats
 
 
-@numba.njit(cache=True, parallel=True)
 def advance(  # type: ignore[no-untyped-def]
     first, known, span, is_contact, odds, logit, begin, end, path_part, path_span, path_seconds, path_logit,
     prior, share, odds_going_on, fatigue, start_faded, start_seconds, half_lives,
 ):  # fmt: skip
     """Filter each customer's known dials, then those of a path, all taken to have failed."""
-    n, n_spans, n_lives = len(first), prior.shape[0], len(half_lives)
+    n, n_spans = len(first), len(prior)
     means, variances = np.zeros((n, n_spans), np.float32), np.zeros((n, n_spans), np.float32)
-    nevers, faded, seconds = np.zeros(n, np.float32), start_faded.copy(), start_seconds.copy()
-    for block in numba.prange(_N_BLOCKS):
-        mean, cov, gain = np.zeros(n_spans), np.zeros((n_spans, n_spans)), np.zeros(n_spans)
+    advanced = means, variances, np.zeros(n, np.float32), start_faded.copy(), start_seconds.copy()
+    on_threads(
+        _advance, _N_BLOCKS, first, known, span, is_contact, odds, logit, begin, end, path_part, path_span,
+        path_seconds, path_logit, prior, share, odds_going_on, fatigue, half_lives, *advanced,
+    )  # fmt: skip
+    return advanced
+
+
+@numba.njit(cache=True, nogil=True)
+def _advance(  # type: ignore[no-untyped-def]
+    first_block, last_block, first, known, span, is_contact, odds, logit, begin, end, path_part, path_span,
+    path_seconds, path_logit, prior, share, odds_going_on, fatigue, half_lives, means, variances, nevers, faded,
+    seconds,
+):  # fmt: skip
+    n, n_spans = len(first), len(prior)
+    mean, cov, gain = np.empty(n_spans), np.empty((n_spans, n_spans)), np.empty(n_spans)
+    for block in range(first_block, last_block):
         for q in range(block * n // _N_BLOCKS, (block + 1) * n // _N_BLOCKS):
             _begin_all(prior, mean, cov)
             never = share
             for row in range(first[q], known[q]):
-                p = learn(mean, cov, gain, n_spans, span[row], is_contact[row], logit[row])
+                p = learn(mean, cov, gain, n_spans, np.int64(span[row]), is_contact[row], logit[row])
                 never, _ = hear(never, p, is_contact[row], odds[row])
             for row in range(begin[q], end[q]):
-                b, tired = path_part[row], 0.0
-                for h in range(n_lives):
-                    faded[q, h] *= np.float32(0.5 ** ((path_seconds[row] - seconds[q]) / half_lives[h]))
-                    tired += fatigue[h] * faded[q, h].sum() + fatigue[n_lives + h] * faded[q, h, b]
-                p = learn(mean, cov, gain, n_spans, path_span[row], False, path_logit[row] + tired)
-                never, _ = hear(never, p, False, odds_going_on)
+                tired = _tire(faded[q], path_seconds[row] - seconds[q], path_part[row], fatigue, half_lives)
+                at, is_reached = np.int64(path_span[row]), np.bool_(False)
+                p = learn(mean, cov, gain, n_spans, at, is_reached, path_logit[row] + tired)
+                never, _ = hear(never, p, is_reached, odds_going_on)
                 seconds[q] = path_seconds[row]
-                for h in range(n_lives):
-                    faded[q, h, b] += np.float32(1.0)
             nevers[q] = never
             for i in range(n_spans):
                 means[q, i], variances[q, i] = mean[i], cov[i, i]
-    return means, variances, nevers, faded, seconds
+
+
+@numba.njit(cache=True)
+def _tire(faded, passed, part, fatigue, half_lives):  # type: ignore[no-untyped-def]
+    """What earlier failures take off the logit of a dial ``passed`` seconds after the last, which then fails too."""
+    tired, n_lives = 0.0, len(half_lives)
+    for h in range(n_lives):
+        share, overall = np.float32(0.5 ** (passed / half_lives[h])), np.float32(0)
+        for b in range(faded.shape[1]):
+            faded[h, b] *= share
+            overall += faded[h, b]
+        tired += fatigue[h] * overall + fatigue[n_lives + h] * faded[h, part]
+        faded[h, part] += np.float32(1.0)
+    return tired

@@ -5,8 +5,7 @@ over customer features only, whose leaves are vectors over the slots; where a sl
 splits, both sides are walked and each adds to its own slots. A customer's row of log-odds is then a short sum of
 vectors.
 
-Agrees with ``lightgbm.Booster.predict`` on the cross join to 1e-6 (tests/test_scoring.py); a split of a kind that is
-not understood is refused, never guessed.
+Agrees with ``lightgbm.Booster.predict`` on the cross join to 1e-6; an unknown kind of split is refused, never guessed.
 """
 
 import json
@@ -17,6 +16,8 @@ from typing import Any, TypeAlias
 import lightgbm as lgb
 import numba
 import numpy as np
+
+from features.threads import on_threads
 
 _MAX_LEAVES = 31
 """Leaves of a tree over customer features: a bit each in 32, and one that stays free for "adds nothing"."""
@@ -80,8 +81,8 @@ class CompiledForest:
         """
         binning = (self.features, self.nan_left, self.thresholds, self.first_threshold)
         trees = (self.splits, self.first_split, self.leaves_left, self.vector_of, self.vectors, self.constant)
-        if len(customers):
-            _add(logits, columns.astype("int64"), np.ascontiguousarray(customers), *binning, *trees)
+        asked = (logits, columns.astype("int64"), np.ascontiguousarray(customers))
+        on_threads(_add, (len(customers) + _BLOCK - 1) // _BLOCK, *asked, *binning, *trees)
 
 
 def compile_forest(booster: lgb.Booster, slots: np.ndarray, n_customer_features: int) -> CompiledForest:
@@ -339,20 +340,19 @@ def _round_down(cuts: list[float]) -> np.ndarray:
     return np.where(nearest > np.array(cuts, dtype="float64"), np.nextafter(nearest, np.float32(-np.inf)), nearest)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(cache=True, nogil=True)
 def _add(  # type: ignore[no-untyped-def]
-    logits, columns, customers, features, nan_left, thresholds, first_threshold,
+    first, last, logits, columns, customers, features, nan_left, thresholds, first_threshold,
     splits, first_split, leaves_left, vector_of, vectors, constant,
 ):  # fmt: skip
     n_slots, n_trees = vectors.shape[1], len(vector_of)
-    for block in numba.prange((len(customers) + _BLOCK - 1) // _BLOCK):
+    for block in range(first, last):
         rows = customers[block * _BLOCK : (block + 1) * _BLOCK]
         codes = np.empty((len(features), len(rows)), np.uint16)
         for c in range(len(features)):
             cuts = thresholds[first_threshold[c] : first_threshold[c + 1]]
             _code(rows[:, features[c]].copy(), cuts, nan_left[c], codes[c])
-        totals = np.zeros((len(rows), n_slots), np.float32)
-        reached = np.empty((_AT_ONCE, len(rows)), np.uint32)
+        totals, reached = np.zeros((len(rows), n_slots), np.float32), np.empty((_AT_ONCE, len(rows)), np.uint32)
         for tree in range(0, n_trees, _AT_ONCE):
             for k in range(_AT_ONCE):
                 begin, end = first_split[tree + k], first_split[tree + k + 1]

@@ -34,7 +34,7 @@ from models.planning.prices import (
 )
 from models.planning.rules import RulePack
 from models.planning.schedule import CallPlan, build_call_plan, list_unplanned
-from models.planning.sequences import Demand, FloatArray, IntArray, threads_for
+from models.planning.sequences import Demand, FloatArray, IntArray
 from models.planning.worth import Scorer
 
 CHEAPER = (0.9, 0.5)  # who would be worth a dial at such a share of the prices is brought, one share after the other
@@ -62,11 +62,7 @@ def find_takers(demand: Demand, prices: FloatArray) -> IntArray:
     >>> find_takers(demand, np.array([0.2])).tolist()
     [1]
     """
-    with threads_for(demand):
-        regrets = find_regrets(
-            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, demand.base, demand.extra
-        )
-    return np.flatnonzero(regrets >= 0)
+    return np.flatnonzero(find_regrets(demand, prices) >= 0)
 
 
 def put_customers(demand: Demand, rows: IntArray, theirs: Demand) -> Demand:

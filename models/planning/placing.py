@@ -6,7 +6,6 @@ Customers are served in the order of what they lose if their slots are gone; the
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -18,11 +17,10 @@ from models.planning.sequences import (
     FloatArray,
     IntArray,
     compiled,
-    compiled_parallel,
     fill_values,
     read_sequence,
-    threads_for,
     useful_depth,
+    walk_customers,
     weigh_slots,
 )
 
@@ -213,18 +211,25 @@ def fill_slot(board: Board, customers: IntArray, slot: int, least: float) -> Non
             place_dial(board, i, slot)
 
 
-@compiled_parallel
-def find_regrets(p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, base: Any, extra: Any) -> Any:
+def find_regrets(demand: Demand, prices: FloatArray) -> FloatArray:
     """What each customer loses when the slots of its best sequence are all gone; -1 without a sequence."""
-    n = p_first.shape[0]
-    regrets = np.full(n, -1.0)
-    n_days, n_depths, is_even = day_start.shape[0] - 1, weight.shape[1], extra.shape[0] == 0
-    for block in numba.prange(N_BLOCKS):
-        value = np.zeros((n_days + 1, n_depths + 1))
-        choice = np.zeros((n_days + 1, n_depths + 1), dtype=np.int64)
-        sequence = np.zeros(n_depths + 1, dtype=np.int64)
-        load, cost = np.ones(prices.shape[0]), prices.copy()
-        cheapest = prices.min()
+    regrets = np.full(len(demand.p_first), -1.0)
+    walk_customers(_find_regrets, demand, prices, regrets)
+    return regrets
+
+
+@compiled
+def _find_regrets(
+    first: int, last: int, p_first: Any, weight: Any, most_dials: Any, day_start: Any, base: Any, extra: Any,
+    prices: Any, cheapest: float, regrets: Any,
+) -> None:  # fmt: skip
+    n, n_days, n_depths = p_first.shape[0], day_start.shape[0] - 1, weight.shape[1]
+    is_even = extra.shape[0] == 0
+    value = np.zeros((n_days + 1, n_depths + 1))
+    choice = np.zeros((n_days + 1, n_depths + 1), dtype=np.int64)
+    sequence = np.zeros(n_depths + 1, dtype=np.int64)
+    load, cost = np.ones(prices.shape[0]), prices.copy()
+    for block in range(first, last):
         for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
             if not is_even:
                 cheapest = weigh_slots(p_first[i], base[i], extra[i], prices, load, cost)
@@ -232,13 +237,11 @@ def find_regrets(p_first: Any, weight: Any, most_dials: Any, day_start: Any, pri
             if depth == 0:
                 continue
             best = fill_values(p_first[i], weight[i], depth, day_start, cost, value, choice)
-            others = p_first[i].copy()
-            n_chosen = read_sequence(choice, n_days, sequence)
+            others, n_chosen = p_first[i].copy(), read_sequence(choice, n_days, sequence)
             for x in range(n_chosen):
                 others[sequence[x]] = -1.0
             if n_chosen > 0:
                 regrets[i] = best - fill_values(others, weight[i], depth, day_start, cost, value, choice)
-    return regrets
 
 
 @compiled
@@ -309,10 +312,7 @@ def demand_after(board: Board, demand: Demand) -> Demand:
 
 def place_by_prices(board: Board, demand: Demand, prices: FloatArray) -> None:
     """Serve customers by falling regret at the prices; equal regrets by customer_row."""
-    with threads_for(demand):
-        regrets = find_regrets(
-            demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices, demand.base, demand.extra
-        )
+    regrets = find_regrets(demand, prices)
     order = np.argsort(-regrets, kind="stable")
     order = order[regrets[order] >= 0]
     place_best(board, order, demand.p_first, demand.weight, demand.most_dials, demand.day_start, prices)

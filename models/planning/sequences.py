@@ -7,14 +7,15 @@ one place, or more agent-seconds the likelier a contact is. With one dial per cu
 stands.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
+
+from features.threads import on_threads
 
 N_BLOCKS = 64  # customers are summed in fixed blocks, so results do not depend on the number of cores
 SMALL = 100_000  # customers x slots below which a second thread costs more than it brings
@@ -28,13 +29,8 @@ IntArray = npt.NDArray[np.int64]
 
 
 def compiled(function: Compiled) -> Compiled:
-    """Compile with numba, cached beside the module."""
-    return cast(Compiled, numba.njit(cache=True, error_model="numpy")(function))
-
-
-def compiled_parallel(function: Compiled) -> Compiled:
-    """Compile with numba over all cores, cached beside the module."""
-    return cast(Compiled, numba.njit(cache=True, error_model="numpy", parallel=True)(function))
+    """Compile with numba, cached beside the module; other threads may run beside it."""
+    return cast(Compiled, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
 def compiled_lean(function: Compiled) -> Compiled:
@@ -103,20 +99,15 @@ class Demand:
 
     def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
         """Sum over customers of their best value smoothed by ``tau``, and the places expected to be taken per slot."""
-        with threads_for(self):
-            value, use = sum_soft_values(
-                self.p_first, self.weight, self.most_dials, self.day_start, prices, tau, self.base, self.extra
-            )
-        return float(value), use
+        totals, use = np.zeros(N_BLOCKS), np.zeros((N_BLOCKS, len(prices)))
+        walk_customers(sum_soft_values, self, prices, tau, totals, use)
+        return add_blocks(totals), add_blocks(use)
 
     def sum_best(self, prices: FloatArray) -> float:
         """Sum over customers of what their best sequence is worth at the prices."""
-        with threads_for(self):
-            return float(
-                sum_best_values(
-                    self.p_first, self.weight, self.most_dials, self.day_start, prices, self.base, self.extra
-                )
-            )
+        totals = np.zeros(N_BLOCKS)
+        walk_customers(sum_best_values, self, prices, totals)
+        return add_blocks(totals)
 
     def take(self, rows: IntArray) -> "Demand":
         """Give the demand of some customers, in the order asked."""
@@ -140,15 +131,22 @@ def take_customers(demand: Demand, rows: npt.NDArray[np.integer]) -> Demand:
     )
 
 
-@contextmanager
-def threads_for(demand: Demand) -> Iterator[None]:
-    """Let the compiled sums inside use one thread where customers are few; outside everything stays as it was."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1 if demand.p_first.size < SMALL else before)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def walk_customers(kernel: Callable[..., None], demand: Demand, prices: FloatArray, *rest: Any) -> None:
+    """Call a kernel that walks all customers at the prices, on one thread where they are few."""
+    asked = (demand.p_first, demand.weight, demand.most_dials, demand.day_start, demand.base, demand.extra, prices)
+    if demand.p_first.size < SMALL:
+        kernel(0, N_BLOCKS, *asked, prices.min(), *rest)
+    else:
+        on_threads(kernel, N_BLOCKS, *asked, prices.min(), *rest)
+
+
+def add_blocks(sums: FloatArray) -> Any:
+    """Sum of what each block comes to, one block after the other.
+
+    >>> add_blocks(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [4.0, 6.0]
+    """
+    return sums.cumsum(axis=0)[-1]
 
 
 def build_single_demand(net: npt.NDArray[np.float32], lawful: npt.NDArray[np.bool_]) -> Demand:
@@ -226,19 +224,18 @@ def read_sequence(choice: Any, n_days: int, sequence: Any) -> int:
     return k
 
 
-@compiled_parallel
+@compiled
 def sum_best_values(
-    p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, base: Any, extra: Any
-) -> Any:
-    """Sum over customers of their best sequence's value: the customers' part of the unsmoothed dual."""
+    first: int, last: int, p_first: Any, weight: Any, most_dials: Any, day_start: Any, base: Any, extra: Any,
+    prices: Any, cheapest: float, totals: Any,
+) -> None:  # fmt: skip
+    """Each block's sum of customers' best sequences' values: the customers' part of the unsmoothed dual."""
     n = p_first.shape[0]
-    totals = np.zeros(N_BLOCKS)
     is_even = extra.shape[0] == 0
-    for block in numba.prange(N_BLOCKS):
-        value = np.zeros((day_start.shape[0], weight.shape[1] + 1))
-        choice = np.zeros((day_start.shape[0], weight.shape[1] + 1), dtype=np.int64)
-        load, cost = np.ones(prices.shape[0]), prices.copy()
-        cheapest = prices.min()
+    value = np.zeros((day_start.shape[0], weight.shape[1] + 1))
+    choice = np.zeros((day_start.shape[0], weight.shape[1] + 1), dtype=np.int64)
+    load, cost = np.ones(prices.shape[0]), prices.copy()
+    for block in range(first, last):
         total = 0.0
         for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
             if not is_even:
@@ -247,7 +244,6 @@ def sum_best_values(
             if depth > 0:
                 total += fill_values(p_first[i], weight[i], depth, day_start, cost, value, choice)
         totals[block] = total
-    return totals.sum()
 
 
 @compiled_lean
@@ -341,21 +337,19 @@ def _pass_flow(depth: int, day_start: Any, load: Any, chance: Any, share: Any, f
                 flow[k + 1] += dialled
 
 
-@compiled_parallel
+@compiled
 def sum_soft_values(
-    p_first: Any, weight: Any, most_dials: Any, day_start: Any, prices: Any, tau: float, base: Any, extra: Any
-) -> Any:
-    """Sum over customers of their smoothed best value, and the places expected to be taken per slot."""
+    first: int, last: int, p_first: Any, weight: Any, most_dials: Any, day_start: Any, base: Any, extra: Any,
+    prices: Any, cheapest: float, tau: float, totals: Any, use: Any,
+) -> None:  # fmt: skip
+    """Each block's sum of customers' smoothed best values, and the places expected to be taken per slot."""
     n, n_slots = p_first.shape
     n_days, deepest = day_start.shape[0] - 1, weight.shape[1]
-    totals = np.zeros(N_BLOCKS)
-    use = np.zeros((N_BLOCKS, n_slots))
     is_even = extra.shape[0] == 0
-    for block in numba.prange(N_BLOCKS):
-        value, flow = np.zeros(deepest + 1), np.zeros(deepest + 1)
-        chance, share = np.zeros((n_days, deepest)), np.zeros((deepest, n_slots), dtype=np.float32)
-        load, cost = np.ones(n_slots), prices.copy()
-        cheapest = prices.min()
+    value, flow = np.zeros(deepest + 1), np.zeros(deepest + 1)
+    chance, share = np.zeros((n_days, deepest)), np.zeros((deepest, n_slots), dtype=np.float32)
+    load, cost = np.ones(n_slots), prices.copy()
+    for block in range(first, last):
         total = 0.0
         for i in range(block * n // N_BLOCKS, (block + 1) * n // N_BLOCKS):
             if not is_even:
@@ -366,4 +360,3 @@ def sum_soft_values(
                     p_first[i], weight[i], depth, day_start, load, cost, tau, value, chance, share, flow, use[block]
                 )
         totals[block] = total
-    return totals.sum(), use.sum(axis=0)
