@@ -6,6 +6,8 @@ rule, to the same bits. Customers are walked in fixed blocks, and sums are taken
 number of cores changes nothing.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -71,7 +73,7 @@ def _begin(span, first, last, prior, mean, cov, place):  # type: ignore[no-untyp
     return n
 
 
-def foresee(begin, end, span, is_contact, logit, prior):  # type: ignore[no-untyped-def]
+def foresee(begin: Any, end: Any, span: Any, is_contact: Any, logit: Any, prior: Any) -> Any:
     """Mean, variance and chance of a contact just before each dial; (n_rows,) each, zero outside the stretches."""
     n_rows = len(span)
     foreseen = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32), np.zeros(n_rows)
@@ -96,7 +98,7 @@ def _foresee(  # type: ignore[no-untyped-def]
                 p[row] = learn(mean, cov, gain, n, at, is_contact[row], logit[row])
 
 
-def filter_all(begin, end, span, is_contact, logit, prior):  # type: ignore[no-untyped-def]
+def filter_all(begin: Any, end: Any, span: Any, is_contact: Any, logit: Any, prior: Any) -> Any:
     """The same, and mean and variance of every span just after each dial, (n_rows, n_spans) each."""
     n_rows, n_spans = len(span), len(prior)
     found = np.zeros(n_rows, np.float32), np.zeros(n_rows, np.float32), np.zeros(n_rows)
@@ -122,7 +124,7 @@ def _filter_all(  # type: ignore[no-untyped-def]
                     means[row, i], variances[row, i] = mean[i], cov[i, i]
 
 
-def follow_never(begin, end, is_contact, odds, p, share):  # type: ignore[no-untyped-def]
+def follow_never(begin: Any, end: Any, is_contact: Any, odds: Any, p: Any, share: Any) -> Any:
     """Chance of never being reached before and after each dial, (n_rows,) each; nats of each customer's dials."""
     followed = np.zeros(len(p), np.float32), np.zeros(len(p), np.float32), np.zeros(len(begin))
     on_threads(_follow_never, _N_BLOCKS, begin, end, is_contact, odds, p, share, *followed)
@@ -143,10 +145,27 @@ def _follow_never(  # type: ignore[no-untyped-def]
                 after[row] = never
 
 
-def advance(  # type: ignore[no-untyped-def]
-    first, known, span, is_contact, odds, logit, begin, end, path_part, path_span, path_seconds, path_logit,
-    prior, share, odds_going_on, fatigue, start_faded, start_seconds, half_lives,
-):  # fmt: skip
+def advance(
+    first: Any,
+    known: Any,
+    span: Any,
+    is_contact: Any,
+    odds: Any,
+    logit: Any,
+    begin: Any,
+    end: Any,
+    path_part: Any,
+    path_span: Any,
+    path_seconds: Any,
+    path_logit: Any,
+    prior: Any,
+    share: Any,
+    odds_going_on: Any,
+    fatigue: Any,
+    start_faded: Any,
+    start_seconds: Any,
+    half_lives: Any,
+) -> Any:
     """Filter each customer's known dials, then those of a path, all taken to have failed."""
     n, n_spans = len(first), len(prior)
     means, variances = np.zeros((n, n_spans), np.float32), np.zeros((n, n_spans), np.float32)

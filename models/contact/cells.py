@@ -1,5 +1,7 @@
 """Rows and cells of the tables of effects: the compiled core of their fit."""
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -8,7 +10,7 @@ from features.threads import on_threads
 _BLOCK = 32_768  # rows; fewer are not worth a second thread
 
 
-def slope_of_rows(logit, kappa, is_contact, weight):  # type: ignore[no-untyped-def]
+def slope_of_rows(logit: Any, kappa: Any, is_contact: Any, weight: Any) -> Any:
     """Slope and curvature of each row's log-likelihood in its logit; (n_rows,) each."""
     slope, curvature = np.empty(len(logit)), np.empty(len(logit))
     on_threads(_slope_of_rows, (len(logit) + _BLOCK - 1) // _BLOCK, logit, kappa, is_contact, weight, slope, curvature)

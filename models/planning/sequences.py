@@ -101,13 +101,13 @@ class Demand:
         """Sum over customers of their best value smoothed by ``tau``, and the places expected to be taken per slot."""
         totals, use = np.zeros(N_BLOCKS), np.zeros((N_BLOCKS, len(prices)))
         walk_customers(sum_soft_values, self, prices, tau, totals, use)
-        return add_blocks(totals), add_blocks(use)
+        return float(add_blocks(totals)), add_blocks(use)
 
     def sum_best(self, prices: FloatArray) -> float:
         """Sum over customers of what their best sequence is worth at the prices."""
         totals = np.zeros(N_BLOCKS)
         walk_customers(sum_best_values, self, prices, totals)
-        return add_blocks(totals)
+        return float(add_blocks(totals))
 
     def take(self, rows: IntArray) -> "Demand":
         """Give the demand of some customers, in the order asked."""
