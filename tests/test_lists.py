@@ -20,9 +20,9 @@ from configs.settings import Settings
 from pipelines.exports.delimited import write_delimited
 from pipelines.exports.dialer_rows import PhoneBook, read_phone_book
 from pipelines.exports.filters import ListFilter
+from pipelines.exports.lines import FORMULA_STARTS
 from pipelines.exports.lists import export_list
 from pipelines.exports.run_tables import open_run
-from pipelines.exports.tables import FORMULA_STARTS
 from pipelines.exports.workbooks import write_workbook
 
 PEOPLE = build_people()

@@ -8,12 +8,14 @@ from typing import IO, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from pipelines.exports.lines import SIX_DECIMALS, defuse, spell_cells
 from pipelines.exports.remarks import Remark
-from pipelines.exports.tables import defuse
 
 Encoding = Literal["utf-8-sig", "utf-8", "cp932"]
 SHARES = ("p_keyman", "propensity")
+_SHORT = "{:.15g}"  # a number in full, but 1 and not 1.0
 N_NAMED = 5  # cells that a message names; all are counted
 _SAME_IN_CP932 = str.maketrans(
     "\u301c\u2212\u2014\u2016\u00a2\u00a3\u00ac", "～－―∥￠￡￢"
@@ -110,15 +112,8 @@ def spell_column(column: pd.Series) -> "pd.Series[str]":
     >>> spell_column(pd.Series([1 / 3], name="p_keyman")).tolist()
     ['0.333333']
     """
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        spelled = {instant: instant.isoformat(timespec="seconds") for instant in column.dropna().unique()}
-        texts = column.map(spelled)
-    elif pd.api.types.is_float_dtype(column):
-        form = "{:.6f}" if column.name in SHARES else "{:.15g}"
-        texts = column.astype("float64").map(form.format, na_action="ignore")
-    else:
-        texts = column.astype("str")
-    return texts.astype("str").fillna("")
+    texts = spell_cells(pa.array(column, from_pandas=True), SIX_DECIMALS if column.name in SHARES else _SHORT)
+    return pd.Series(texts.to_numpy(zero_copy_only=False), column.index, "str", column.name)
 
 
 def _spell_cells(column: pd.Series, encoding: Encoding) -> list[str]:
@@ -127,7 +122,8 @@ def _spell_cells(column: pd.Series, encoding: Encoding) -> list[str]:
     texts = spell_column(pd.Series(different, name=column.name))
     if encoding == "cp932":
         texts = texts.str.translate(_SAME_IN_CP932)
-    cells: list[str] = np.append(defuse(texts).to_numpy("object"), "")[codes].tolist()  # code -1: missing
+    safe = defuse(pa.array(texts, pa.string())).to_numpy(zero_copy_only=False)
+    cells: list[str] = np.append(safe, "")[codes].tolist()  # code -1: missing
     return cells
 
 

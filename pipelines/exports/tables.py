@@ -13,6 +13,7 @@ from pyarrow import csv
 
 from configs.settings import Settings
 from features.quarantine import REJECT_COLUMNS
+from pipelines.exports.lines import FORMULA_STARTS, write_lines
 
 if TYPE_CHECKING:
     from pipelines.night import Night
@@ -28,10 +29,7 @@ STAFFING_COLUMNS = (
     "hint",
 )
 SHIFTS_COLUMNS = ("date", "shift", "agents", "breaks", "training", "one_to_ones")
-# A cell that starts with one of these is a formula to a spreadsheet; Japanese Excel takes full-width ones too.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
+_BATCH = 100_000  # rows spelled at once: Arrow's texts hold 2 GB
 _PROTECTED = r"\A'([" + re.escape("".join(FORMULA_STARTS)) + "])"
 
 
@@ -134,8 +132,9 @@ def write_csv(frame: pd.DataFrame, file: Path) -> None:
     >>> file.read_text(encoding="utf-8-sig").split()
     ['customer_id,p_keyman', "'=1+1,0.250000", 'C7,0.333333']
     """
-    written = frame.assign(**{name: _as_cells(frame[name]) for name in frame.columns})
-    written.to_csv(file, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    batches = (table.slice(first, _BATCH) for first in range(0, len(table), _BATCH))
+    write_lines(batches, tuple(table.column_names), file)
 
 
 def read_csv_back(file: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -157,27 +156,6 @@ def read_csv_back(file: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
             bare = pc.replace_substring_regex(table[name], pattern=_PROTECTED, replacement=r"\1")
             table = table.set_column(place, name, bare)
     return table
-
-
-def _as_cells(column: pd.Series) -> pd.Series:
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        spelled = {instant: instant.isoformat(timespec="seconds") for instant in column.dropna().unique()}
-        return column.map(spelled)
-    if pd.api.types.is_float_dtype(column) and column.name != "value":
-        return column.map("{:.6f}".format, na_action="ignore")
-    if pd.api.types.is_string_dtype(column) or column.dtype == "object":
-        return defuse(column)
-    return column
-
-
-def defuse(column: pd.Series) -> pd.Series:
-    """Put a ``'`` before every text that a spreadsheet would run as a formula.
-
-    >>> defuse(pd.Series(["=1+1", "C7", None])).tolist()
-    ["'=1+1", 'C7', nan]
-    """
-    risky = column.astype("str").str.startswith(FORMULA_STARTS).fillna(False).astype(bool)
-    return column.mask(risky, "'" + column.astype("str")) if risky.any() else column
 
 
 def _in_zone(instants: pd.Series, zone: str) -> pd.Series:
