@@ -21,6 +21,7 @@ from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.experiment import Experiment, measure_experiment, prefer_measured
 from models.planning.gains import measure_gains
 from models.planning.rules import read_rule_packs
+from models.planning.sample import take_sample
 from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.staffing import build_staffing
 from models.planning.worth import build_demand
@@ -81,7 +82,7 @@ def place(order: Order, intake: Intake, model: "NightModel", cluster: Cluster | 
     scorer, weigh = _score(order, intake, model, eligibility, cluster)
     given, effort = intake.capacity["places"].to_numpy(), intake.effort
     demand = weigh(given)
-    advice = advise_staffing(demand, given, pd.DatetimeIndex(intake.slots["slot_start"]), settings, effort)
+    advice = advise_staffing(take_sample(demand), given, pd.DatetimeIndex(intake.slots["slot_start"]), settings, effort)
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = advice.places if is_reshaped else given
     made = (build_call_plan if cluster is None else plan_contenders)(

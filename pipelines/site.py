@@ -19,8 +19,9 @@ from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import scale_places
 from models.planning.given import list_promises
 from models.planning.rules import RulePack
+from models.planning.sample import take_sample
 from models.planning.schedule import CallPlan, list_dials, list_unplanned
-from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand, take_customers
+from models.planning.sequences import FloatArray, IntArray, build_single_demand, take_customers
 from models.planning.streaming import SAMPLE_OF_STREAM, Chunk, Stream, open_stream
 from models.planning.worth import build_demand, price_first_dials
 from pipelines.chunks import read_chunk
@@ -140,7 +141,7 @@ def open_site(site: Site, known: Known, tally: Tally) -> tuple[Opening, Chunk]:
     with tally.count("staffing"):
         starts, staffing = pd.DatetimeIndex(site.slots["slot_start"]), site.settings.staffing
         free = site.settings.model_copy(update={"staffing": staffing.model_copy(update={"shifts": ()})})
-        everyone = _Crowd(chunk.demand, max(n, round(n * n_all / max(known.n_customers, 1))))
+        everyone = take_sample(chunk.demand, max(n, round(n * n_all / max(known.n_customers, 1))))
         advice = advise_staffing(everyone, site.places, starts, free)
     return Opening(first_prices, stream, advice), chunk
 
@@ -153,39 +154,6 @@ def _price_first(site: Site, known: Known) -> FloatArray:
     share = len(some) / max(len(rows), 1) * known.n_customers / max(sum(site.sizes), 1)
     net = (np.maximum(p, 0) * value[:, None]).astype(np.float32)
     return price_first_dials(build_single_demand(net, p >= 0), scale_places(site.places, share))
-
-
-@dataclass(frozen=True)
-class _Crowd:
-    """As many customers as all chunks hold, of whom those of one chunk are known: a ``Market`` to sample from."""
-
-    known: Demand
-    n: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.n, self.known.p_first.shape[1]
-
-    @property
-    def near(self) -> FloatArray:
-        return self.known.near
-
-    def take(self, rows: IntArray) -> Demand:
-        return take_customers(self.known, rows * len(self.known.p_first) // max(self.n, 1))
-
-    def mean_best(self) -> float:
-        return self.known.mean_best()
-
-    def mean_load(self) -> float:
-        return self.known.mean_load()
-
-    def sum_soft(self, prices: FloatArray, tau: float) -> tuple[float, FloatArray]:
-        value, use = self.known.sum_soft(prices, tau)
-        times = self.n / max(len(self.known.p_first), 1)
-        return value * times, use * times
-
-    def sum_best(self, prices: FloatArray) -> float:
-        return self.known.sum_best(prices) * self.n / max(len(self.known.p_first), 1)
 
 
 def write_chunk(site: Site, known: Known, chunk: Chunk, placed: IntArray, tally: Tally) -> None:

@@ -25,6 +25,7 @@ from models.planning.handling import Effort, HandleTimes, find_effort, learn_han
 from models.planning.placing import Board, fill_places, lay_free_board, place_by_prices, place_owed, sum_worth
 from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
 from models.planning.rules import read_rule_packs
+from models.planning.sample import take_sample
 from models.planning.schedule import build_call_plan
 from models.planning.sequences import Demand
 from models.planning.staffing import build_staffing
@@ -199,9 +200,8 @@ def test_lots_never_overfill_a_slot(seed):
 def test_seats_move_in_agent_seconds_within_their_total():
     demand, given = draw_demand(9, 400, 1, 4, 1), np.array([6000, 6000, 6000, 1000])
     demand.p_first[:, 3] = np.minimum(demand.p_first.max(axis=1) * 2, 0.9)
-    advice = advise_staffing(
-        demand, given, pd.date_range("2026-11-02 09:00", periods=4, freq="h", tz=ZONE), Settings(), EFFORT
-    )
+    starts = pd.date_range("2026-11-02 09:00", periods=4, freq="h", tz=ZONE)
+    advice = advise_staffing(take_sample(demand), given, starts, Settings(), EFFORT)
     assert advice.places.sum() <= given.sum()
     assert advice.places[3] > 5000
     assert advice.ratio > 1.05

@@ -15,6 +15,7 @@ from configs.settings import Settings
 from models.planning.advice import StaffingAdvice, advise_staffing
 from models.planning.duties import lay_duties
 from models.planning.roster import Cut, RosterProgram, Terms
+from models.planning.sample import take_sample
 from models.planning.sequences import Demand, build_single_demand
 from models.planning.shifts import build_terms, count_hours_on_phone, fill_seats, plan_shifts
 
@@ -109,7 +110,7 @@ def test_the_best_roster_of_small_centres_is_that_of_enumeration(seed: int) -> N
     net = rng.uniform(0.05, 1, (12, 4)) * rng.choice([0.4, 1.0], (1, 4))
     asked = settings_of(dials_per_agent_hour=2, paid_hours_per_week=63, horizon_days=1)
     given_places, starts = np.array([4, 2, 4, 2]), hours(1, 9, 13)
-    roster = plan_shifts(single(net), given_places, starts, asked)
+    roster = plan_shifts(take_sample(single(net)), given_places, starts, asked)
     terms = build_terms(given_places, starts, asked)
     rosters = {tuple(np.minimum(2 * on_phone, 4).astype(int)) for on_phone in enumerate_rosters(terms, 3)}
     best = max(best_assignment(net, np.array(places)) for places in rosters if sum(places) <= 12)
@@ -132,7 +133,7 @@ DUSK = {"name": "dusk", "start": "15:00", "hours": 4, "break_minutes": 30}
 
 def plan_evening(**staffing: object) -> StaffingAdvice:
     asked = settings_of(6, horizon_days=2, **({"shifts": [DAY, DUSK], "agents_per_day": 12} | staffing))
-    return advise_staffing(evening_centre(), np.tile([48, 48, 48, 48, 24, 12], 2), hours(2, 13, 19), asked)
+    return advise_staffing(take_sample(evening_centre()), np.tile([48, 48, 48, 48, 24, 12], 2), hours(2, 13, 19), asked)
 
 
 def test_agents_move_to_the_hours_in_which_people_answer() -> None:
@@ -279,9 +280,11 @@ def test_a_time_that_yaml_reads_as_a_number_is_a_time() -> None:
 
 def test_nobody_to_call_and_no_agents_are_no_trouble() -> None:
     starts, given_places = hours(1, 9, 13), np.array([4, 2, 4, 2])
-    nobody = advise_staffing(single(np.zeros((0, 4))), given_places, starts, settings_of())
+    nobody = advise_staffing(take_sample(single(np.zeros((0, 4)))), given_places, starts, settings_of())
     assert nobody.ratio == 1.0
-    no_agents = advise_staffing(single(np.full((5, 4), 0.5)), given_places, starts, settings_of(agents_per_day=0))
+    no_agents = advise_staffing(
+        take_sample(single(np.full((5, 4), 0.5))), given_places, starts, settings_of(agents_per_day=0)
+    )
     assert no_agents.places.tolist() == [4, 2, 4, 2]
     assert no_agents.roster is not None
     assert no_agents.roster.shifts.empty
@@ -304,7 +307,7 @@ def test_no_bound_is_broken_and_nothing_is_worth_less_than_given(seed: int) -> N
     )
     net = rng.uniform(0, 0.6, (int(rng.integers(1, 40)), 10))
     demand = by_day(net, n_days, int(rng.integers(1, 3)))
-    advice = advise_staffing(demand, given_places, starts, asked)
+    advice = advise_staffing(take_sample(demand), given_places, starts, asked)
     check_places(advice, given_places, asked.staffing.n_frozen_days)
     check_roster(advice, asked, build_terms(given_places, starts, asked))
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from configs.settings import Settings
 from models.planning.handling import Effort, count_in_dials
-from models.planning.prices import Market
+from models.planning.sample import Sample
 from models.planning.sequences import IntArray
 from models.planning.shifts import Roster, plan_shifts
-from models.planning.staffing import Worth, bound_seats, judge_places, recommend_for_demand, take_sample
+from models.planning.staffing import Worth, bound_seats, judge_places, recommend_for_demand
 
 NAMED = 4  # slots named one by one in a sentence
 
@@ -54,7 +54,7 @@ class StaffingAdvice:
 
 
 def advise_staffing(
-    demand: Market,
+    sample: Sample,
     capacity: npt.NDArray[np.integer],
     slot_starts: pd.DatetimeIndex,
     settings: Settings,
@@ -66,7 +66,7 @@ def advise_staffing(
 
     Parameters
     ----------
-    demand
+    sample
         What dials are worth.
     capacity : int array of shape (n_slots,)
         Places given.
@@ -77,34 +77,32 @@ def advise_staffing(
 
     Examples
     --------
+    >>> from models.planning.sample import take_sample
     >>> from models.planning.sequences import build_single_demand
     >>> demand = build_single_demand(np.array([[0.1, 0.4], [0.1, 0.3]], dtype="float32"), np.ones((2, 2), dtype=bool))
     >>> settings = Settings.model_validate({"planning": {"max_slot_dials": 2}})
     >>> starts = pd.date_range("2026-11-02 09:00", periods=2, freq="h", tz="Asia/Tokyo")
-    >>> advice = advise_staffing(demand, np.array([1, 1]), starts, settings)
+    >>> advice = advise_staffing(take_sample(demand), np.array([1, 1]), starts, settings)
     >>> advice.places.tolist(), round(advice.before.contacts, 2), round(advice.after.contacts, 2)
     ([0, 2], 0.5, 0.7)
     """
     effort = effort or count_in_dials(settings)
     given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
-    sample, share = take_sample(demand)
-    before = judge_places(sample, given * share)
+    before, n_customers = judge_places(sample.demand, given * sample.share), sample.demand.shape[0]
     if settings.staffing.shifts:
-        roster = plan_shifts(demand, given, slot_starts, settings, effort)
+        roster = plan_shifts(sample, given, slot_starts, settings, effort)
         is_adopted = roster.worth.value >= before.value
         places, after = (roster.places, roster.worth) if is_adopted else (given, before)
         remarks = _tell_roster(roster, before, is_adopted)
-        return StaffingAdvice(
-            places, before, after, len(sample.p_first), roster, is_adopted, roster.short, tuple(remarks)
-        )
+        return StaffingAdvice(places, before, after, n_customers, roster, is_adopted, roster.short, tuple(remarks))
     bounds = bound_seats(given, settings, slot_starts, effort)
-    places, after = recommend_for_demand(demand, given, settings, bounds, before)
+    places, after = recommend_for_demand(sample, given, settings, bounds, before)
     per_agent = effort.per_agent_hour * settings.slot_minutes / 60
     is_free = bounds.least < bounds.most
     short = _find_short(
         np.where(is_free & (given > 0), settings.staffing.min_agents - places / per_agent, 0), slot_starts
     )
-    return StaffingAdvice(places, before, after, len(sample.p_first), None, False, short, tuple(_tell_short(short)))
+    return StaffingAdvice(places, before, after, n_customers, None, False, short, tuple(_tell_short(short)))
 
 
 def _find_short(agents_short: npt.NDArray[np.floating], slot_starts: pd.DatetimeIndex) -> pd.DataFrame:

@@ -16,9 +16,10 @@ import pandas as pd
 from configs.settings import Settings
 from models.planning.duties import Duty, lay_duties
 from models.planning.handling import Effort, count_in_dials
-from models.planning.prices import Market, bound_value, mean_best, price_demand, steps_for
+from models.planning.prices import bound_value, mean_best, price_demand, steps_for
 from models.planning.roster import Away, Cut, RosterProgram, Solution, Terms
-from models.planning.sequences import Demand, FloatArray, IntArray
+from models.planning.sample import Sample
+from models.planning.sequences import FloatArray, IntArray
 from models.planning.staffing import (
     Worth,
     bound_seats,
@@ -26,7 +27,6 @@ from models.planning.staffing import (
     judge_places,
     round_places,
     solve_seats,
-    take_sample,
 )
 
 NEAR = 0.003  # bound and worth so near each other are near enough
@@ -76,7 +76,7 @@ class Roster:
 
 
 def plan_shifts(
-    demand: Market,
+    sample: Sample,
     capacity: npt.NDArray[np.integer],
     slot_starts: pd.DatetimeIndex,
     settings: Settings,
@@ -105,8 +105,7 @@ def plan_shifts(
     given = np.maximum(np.asarray(capacity, dtype=np.int64), 0)
     terms = build_terms(given, slot_starts, settings, effort)
     program = RosterProgram(terms)
-    sample, share = take_sample(demand)
-    search = _Search(program, sample, share, settings.staffing.max_seconds / MOST_ROSTERS)
+    search = _Search(program, sample, settings.staffing.max_seconds / MOST_ROSTERS)
     solution, places, worth, bound = search.run(given)
     return Roster(
         shifts=list_shifts(terms.duties, solution),
@@ -190,10 +189,10 @@ def _count_sessions(minutes: int, heads: float, slot_minutes: int) -> Away:
 class _Search:
     """Cuts and rosters in turn, until the best roster's worth and the bound meet; values are those of the sample."""
 
-    def __init__(self, program: RosterProgram, sample: Demand, share: float, seconds: float) -> None:
-        self._program, self._sample, self._share, self._seconds = program, sample, share, seconds
+    def __init__(self, program: RosterProgram, sample: Sample, seconds: float) -> None:
+        self._program, self._sample, self._share, self._seconds = program, sample.demand, sample.share, seconds
         self._cuts: list[Cut] = []
-        self._near = sample.near  # the newest cut's prices, as the sample sees them
+        self._near = sample.demand.near  # the newest cut's prices, as the sample sees them
 
     def run(self, given: IntArray) -> tuple[Solution, IntArray, Worth, float]:
         self._cut(given.astype(float))

@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 from configs.settings import Settings
 from models.planning.handling import Effort, count_in_dials
 from models.planning.placing import fill_places, lay_free_board, place_by_prices, sum_worth
-from models.planning.prices import ROUNDS, Market, mean_best, price_demand, steps_for
+from models.planning.prices import ROUNDS, mean_best, price_demand, steps_for
+from models.planning.sample import Sample, take_sample
 from models.planning.schedule import CallPlan
 from models.planning.sequences import (
     Demand,
@@ -21,7 +22,6 @@ from models.planning.sequences import (
     build_single_demand,
 )
 
-SAMPLE = 4_000  # customers on whom seats are moved and the move is judged
 LEAST_GAIN = 0.005  # a smaller gain is not worth moving people for
 LEAST_AGENTS = 0.5  # half an agent freed or wanted for the slot is the least that a hint speaks of
 
@@ -45,7 +45,7 @@ def recommend_dials(
     >>> recommend_dials(p, p > 0, np.array([1, 1]), settings).tolist()
     [0, 2]
     """
-    return recommend_for_demand(build_single_demand(p, lawful), capacity, settings)[0]
+    return recommend_for_demand(take_sample(build_single_demand(p, lawful)), capacity, settings)[0]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def find_frozen(n_slots: int, settings: Settings, slot_starts: pd.DatetimeIndex 
 
 
 def recommend_for_demand(
-    demand: Market,
+    sample: Sample,
     capacity: npt.NDArray[np.integer],
     settings: Settings,
     bounds: SeatBounds | None = None,
@@ -145,8 +145,8 @@ def recommend_for_demand(
 
     Parameters
     ----------
-    demand
-        What dials are worth; of many customers an even sample is looked at.
+    sample
+        What dials are worth.
     capacity : int array of shape (n_slots,)
         Places given. A slot with none is closed and stays so.
     bounds
@@ -169,22 +169,15 @@ def recommend_for_demand(
     least = _cut_to_total(bounds.least, given, total)
     most = np.maximum(bounds.most, least)
     start = _round_to_total(least.astype(float), np.clip(given, least, most), most, total)
-    sample, share = take_sample(demand)
-    known = before if before is not None and np.array_equal(start, given) else judge_places(sample, start * share)
-    if len(sample.p_first) == 0 or start.sum() == 0 or mean_best(sample) <= 0:
+    demand, share = sample.demand, sample.share
+    known = before if before is not None and np.array_equal(start, given) else judge_places(demand, start * share)
+    if len(demand.p_first) == 0 or start.sum() == 0 or mean_best(demand) <= 0:
         return start, known
     bounds_of_sample = (least * share, most * share, total * share)
-    wanted = _fit_total(solve_seats(sample, *bounds_of_sample, known.prices) / share, least, total)
+    wanted = _fit_total(solve_seats(demand, *bounds_of_sample, known.prices) / share, least, total)
     moved = _round_to_total(wanted, start, most, total)
-    worth = judge_places(sample, moved * share, known.prices)
+    worth = judge_places(demand, moved * share, known.prices)
     return (moved, worth) if worth.value >= (1 + LEAST_GAIN) * known.value else (start, known)
-
-
-def take_sample(demand: Market) -> tuple[Demand, float]:
-    """An even sample of the customers, and which share of them it is (1 where they are few)."""
-    n = demand.shape[0]
-    every = np.arange(0, n, max(1, n // SAMPLE))
-    return demand.take(every), len(every) / max(n, 1)
 
 
 def _cut_to_total(least: IntArray, given: IntArray, total: int) -> IntArray:

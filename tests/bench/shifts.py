@@ -16,9 +16,10 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent))
 
 from configs.settings import Settings
+from models.planning.sample import take_sample
 from models.planning.sequences import Demand
 from models.planning.shifts import plan_shifts
-from models.planning.staffing import judge_places, take_sample
+from models.planning.staffing import judge_places
 
 TEMPLATES = [
     {"name": "early", "start": "09:00", "hours": 8, "break_minutes": 60},
@@ -44,15 +45,14 @@ def main() -> None:
         ]
     )
     given = build_given(asked.agents, settings)
-    demand = build_demand(asked.customers, slot_starts, np.random.default_rng(asked.seed))
+    sample = take_sample(build_demand(asked.customers, slot_starts, np.random.default_rng(asked.seed)))
     began = time.perf_counter()
-    roster = plan_shifts(demand, given, slot_starts, settings)
+    roster = plan_shifts(sample, given, slot_starts, settings)
     seconds = time.perf_counter() - began
-    sample, share = take_sample(demand)
-    before = judge_places(sample, given * share)
+    before = judge_places(sample.demand, given * sample.share)
     print(f"{asked.agents} agents, {len(TEMPLATES)} templates, {asked.customers:,} customers: {seconds:.1f} s")
     print(
-        f"worth on {len(sample.p_first):,} customers: {before.value:.2f} before, {roster.worth.value:.2f} after "
+        f"worth on {sample.demand.shape[0]:,} customers: {before.value:.2f} before, {roster.worth.value:.2f} after "
         f"({roster.worth.value / before.value - 1:+.1%}), at most {roster.bound:.2f} (gap {roster.gap:.2%})"
     )
     print(
