@@ -161,7 +161,7 @@ def plan_in_chunks(
         joined = write(site, placed, folder)
         peaks += [placed.measure_peak_mb(n), read_peak_memory_mb()]
         plan = _sum_up(site, placed, joined, n, max(peaks), time.perf_counter() - began, notes)
-        record = build_record(site, placed, plan, joined) | {"inputs": _describe_inputs(source, placed)}
+        record = build_record(run_id, site, placed, plan, joined) | {"inputs": _describe_inputs(source, placed)}
         record |= facts or {}
         (folder / "run.json").write_text(spell_record(as_plain(record)), encoding="utf-8")
         shutil.rmtree(site.spool)
@@ -254,10 +254,10 @@ def _sum_up(
     )
 
 
-def build_record(site: Site, placed: _Placed, plan: StreamedPlan, joined: Joined) -> dict[str, Any]:
+def build_record(run_id: str, site: Site, placed: _Placed, plan: StreamedPlan, joined: Joined) -> dict[str, Any]:
     """``run.json`` with the keys of a night's where they mean the same, and ``chunks``."""
     return {
-        "run_id": f"{site.as_of:%Y%m%d}-chunks",
+        "run_id": run_id,
         "run_date": str(site.as_of.date()),
         "as_of": site.as_of,
         "is_simulated": site.settings.simulated,
