@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from fastapi import FastAPI, HTTPException, Request
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.guard import Guard
-from app.hardening import BodyLimit, SafeHeaders
+from app.hardening import BodyLimit, KnownHosts, SafeHeaders
 from app.identity import Identity
 from app.keys import LOOPBACK_NAMES, Doors, TrustedProxy, check_binding, is_loopback, read_doors
 from app.login import build_login
@@ -42,7 +41,7 @@ def add_doors(site: FastAPI, doors: Doors) -> None:
     site.include_router(build_login(doors))
     site.add_middleware(Guard, doors=doors, may_be_open=doors.are_open())
     site.add_middleware(BodyLimit, max_bytes=doors.max_body_bytes)
-    site.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, *doors.hosts], www_redirect=False)
+    site.add_middleware(KnownHosts, names=[*LOOPBACK_NAMES, *doors.hosts])
     site.add_middleware(SafeHeaders)
 
 

@@ -1,7 +1,10 @@
-"""What every answer carries and every request obeys: headers that bind the browser, and a limit on sizes."""
+"""What every answer carries and every request obeys: headers that bind the browser, names of ours, a limit on sizes."""
+
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +33,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_OF_ANOTHER_HOST = 400
 _TOO_LARGE = 413
 
 
@@ -56,6 +60,30 @@ class SafeHeaders:
             await send(message)
 
         await self.app(scope, receive, send_safely if scope["type"] == "http" else send)
+
+
+class KnownHosts:
+    """Refuses requests under other names: a page of another site may point its own name at 127.0.0.1 (DNS rebinding).
+
+    Starlette judges the name; its plain words are said as all our refusals are.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self.app = app
+        self.names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+
+        async def pass_on(*_: object) -> None:
+            await self.app(scope, receive, send)
+
+        async def say_no(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await refuse(Request(scope), _OF_ANOTHER_HOST, "unknown_host")(scope, receive, send)
+
+        judge = TrustedHostMiddleware(pass_on, self.names, www_redirect=False)
+        await judge(scope, receive, say_no if scope["type"] == "http" else send)
 
 
 class BodyLimit:

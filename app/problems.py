@@ -13,6 +13,7 @@ from configs.errors import KakedokiError
 
 DOCS = "see /api/v1/docs"
 _REMEDIES = {
+    400: "correct the request; it goes to localhost or to a name of app.hosts",
     401: "send Authorization: Bearer TOKEN; kakedoki user token NAME makes one",
     403: "ask whoever runs kakedoki here for a token of a higher role",
     404: DOCS,

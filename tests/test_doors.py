@@ -377,6 +377,21 @@ def test_a_request_for_another_host_is_refused(host: str, build: Callable[..., H
     assert browser.get("/").status_code == 200
 
 
+def test_a_request_for_another_host_is_told_why_like_any_that_is_refused(house: House) -> None:
+    browser, elsewhere = house.enter(), {"Host": "evil.example"}
+    page = browser.get("/?lang=ja", headers=elsewhere)
+    assert page.status_code == 400
+    assert page.headers["content-type"].startswith("text/html")
+    assert "アドレスのホスト名は" in page.text
+    assert "set-cookie" not in page.headers
+    told = browser.get("/api/v1/health", headers=elsewhere)
+    assert told.status_code == 400
+    assert told.json()["error"].startswith("This page does not go by the name in the address.")
+    assert "app.hosts" in told.json()["remedy"]
+    with pytest.raises(WebSocketDisconnect), browser.websocket_connect("ws://evil.example/"):
+        pass
+
+
 @pytest.mark.parametrize(
     "url", ["http://localhost:8080", "http://[::1]:8080", "http://kakedoki.example", "http://KAKEDOKI.example:80"]
 )
