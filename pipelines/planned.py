@@ -20,6 +20,7 @@ from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.experiment import Experiment, measure_experiment, prefer_measured
 from models.planning.gains import measure_gains
+from models.planning.outlook import Outlook
 from models.planning.rules import read_rule_packs
 from models.planning.sample import take_sample
 from models.planning.schedule import CallPlan, build_call_plan
@@ -59,11 +60,10 @@ class Planned:
     reasons
         Why each dial of the firm day was chosen: reason (English) · reason_ja (Japanese), indexed as ``plan.dials``.
     chances : (m, n_slots) uint16
-        p_keyman × 10,000 of a first dial, by ``eligibility.eligible_rows``; 65535 where no call is lawful.
+        p_keyman × 10,000 of a first dial, by ``outlook.eligibility.eligible_rows``; 65535 where no call is lawful.
     """
 
-    scorer: Scorer | PartitionedScorer
-    eligibility: Eligibility
+    outlook: Outlook
     plan: CallPlan
     places_given: np.ndarray
     places_obeyed: np.ndarray
@@ -85,25 +85,15 @@ def place(order: Order, intake: Intake, model: "NightModel", cluster: Cluster | 
     advice = advise_staffing(take_sample(demand), given, pd.DatetimeIndex(intake.slots["slot_start"]), settings, effort)
     is_reshaped = order.staffing_mode == "reshape"
     obeyed = advice.places if is_reshaped else given
-    made = (build_call_plan if cluster is None else plan_contenders)(
-        scorer,
-        eligibility,
-        intake.slots,
-        obeyed,
-        tables,
-        settings,
-        packs,
-        weigh(obeyed) if is_reshaped else demand,
-        intake.decisions,
-        seed_lots(order),
-        effort,
-    )
+    outlook = Outlook(scorer, eligibility, intake.slots, tables, settings, effort)
+    asked = (outlook, obeyed, weigh(obeyed) if is_reshaped else demand, intake.decisions, seed_lots(order))
+    made = build_call_plan(*asked) if cluster is None else plan_contenders(*asked)
     trust = model.model.trust
     if isinstance(demand, PartitionedDemand):  # the page shows everybody's chances
         demand = demand.take(np.arange(demand.shape[0]))
     made = believe(made, demand, eligibility, trust)
     told, chances = explain(order, intake, scorer, made), pack_chances(demand.p_first, trust)
-    return Planned(scorer, eligibility, made, given, obeyed, advice, told, chances)
+    return Planned(outlook, made, given, obeyed, advice, told, chances)
 
 
 def pack_chances(p_first: npt.NDArray[np.float32], trust: Trust) -> npt.NDArray[np.uint16]:
@@ -170,19 +160,7 @@ def measure(order: Order, intake: Intake, planned: Planned, model: "NightModel")
     settings, tables = order.settings, intake.tables
     rng = np.random.default_rng(settings.seed)
     found = measure_experiment(tables.call_attempts, tables.customers, settings, rng.spawn(1)[0])
-    modelled = measure_gains(
-        planned.scorer,
-        model.model.trust,
-        planned.eligibility,
-        intake.slots,
-        planned.places_given,
-        planned.places_obeyed,
-        tables,
-        settings,
-        read_rule_packs(settings.rule_packs),
-        rng,
-        intake.effort,
-    )
+    modelled = measure_gains(planned.outlook, model.model.trust, planned.places_given, planned.places_obeyed, rng)
     return Measured(prefer_measured(modelled, found), found)
 
 

@@ -20,10 +20,10 @@ from models.planning.believing import believe
 from models.planning.capacity import build_capacity
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
+from models.planning.outlook import Outlook
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.today import find_later_gains, keep_owed, say_why_not_today, weigh_today
-from models.planning.worth import build_demand
 from pipelines.exports.folders import point_replanned, replace_folder
 from pipelines.exports.record import as_plain, spell_record
 from pipelines.exports.tables import write_call_list, write_excluded
@@ -134,13 +134,13 @@ def place_rest(
     eligibility = find_eligible(tables, intake.slots, now, packs, settings, contacted_since=order.as_of)
     eligibility = apply_blocks(eligibility, intake.decisions.blocks)
     places = intake.capacity["places"].to_numpy()
-    demand = build_demand(scorer, eligibility, intake.slots, places, tables, settings, intake.effort)
+    later = settings.model_copy(update={"planning": settings.planning.model_copy(update={"min_attempts": 0})})
+    outlook = Outlook(scorer, eligibility, intake.slots, tables, later, intake.effort)
     ids = tables.customers["customer_id"]
     gains = find_later_gains(morning.later, morning.prices, ids.iloc[eligibility.eligible_rows], intake.effort)
     decided = keep_owed(intake.decisions, morning.owed, ids, intake.slots)
-    later = settings.model_copy(update={"planning": settings.planning.model_copy(update={"min_attempts": 0})})
-    demand, lots = weigh_today(demand, gains), seed_lots(order, now.hour * 60 + now.minute)
-    made = build_call_plan(scorer, eligibility, intake.slots, places, tables, later, packs, demand, decided, lots)
+    demand, lots = weigh_today(outlook.build_demand(places), gains), seed_lots(order, now.hour * 60 + now.minute)
+    made = build_call_plan(outlook, places, demand, decided, lots)
     if isinstance(scorer, Scorer):  # the plan's own numbers are believable already
         made = believe(made, demand, eligibility, scorer.model.trust)
     later_rows = np.flatnonzero(ids.isin(morning.later["customer_id"]).to_numpy())

@@ -70,7 +70,7 @@ def build_night(
         report=intake.report,
         slots=intake.slots,
         call_list=build_call_list(order, intake, made, planned.reasons),
-        excluded=build_excluded(intake, planned.eligibility, made),
+        excluded=build_excluded(intake, planned.outlook.eligibility, made),
         staffing=seats,
         gains=measured.gains,
         plan=_describe_plan(intake, planned),
@@ -112,7 +112,7 @@ def _gather_chances(intake: Intake, planned: Planned) -> Chances:
     """Chances, prices and room in usual dials, however places were counted."""
     prices = planned.plan.prices * intake.effort.usual_places
     room = intake.effort.count_usual_dials(planned.places_obeyed)
-    return Chances(planned.eligibility.eligible_rows, planned.chances, prices, room)
+    return Chances(planned.outlook.eligibility.eligible_rows, planned.chances, prices, room)
 
 
 def tell_notes(model: NightModel) -> tuple[str, ...]:

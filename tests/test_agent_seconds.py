@@ -22,6 +22,7 @@ from models.planning.advice import advise_staffing
 from models.planning.capacity import build_capacity
 from models.planning.eligibility import find_eligible
 from models.planning.handling import Effort, HandleTimes, find_effort, learn_handle_times
+from models.planning.outlook import Outlook
 from models.planning.placing import Board, fill_places, lay_free_board, place_by_prices, place_owed, sum_worth
 from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
 from models.planning.rules import read_rule_packs
@@ -174,7 +175,7 @@ def test_a_slot_full_of_contacts_holds_fewer_dials():
     slots, rules = slots_of(1, (10, 14)), read_rule_packs(("house",))
     eligible = find_eligible(tables, slots, AS_OF, rules, Settings())
     seconds = np.array([1000, 1000])
-    plan = build_call_plan(lambda rows, _: p[rows], eligible, slots, seconds, tables, Settings(), rules, effort=EFFORT)
+    plan = build_call_plan(Outlook(lambda rows, _: p[rows], eligible, slots, tables, Settings(), EFFORT), seconds)
     assert plan.dials.groupby("slot_row").size().tolist() == [20, 5]  # of 50 s and of 200 s each
     staffing = build_staffing(slots, seconds, seconds * 2, plan.prices, plan, Settings(), effort=EFFORT)
     assert staffing[["dials_given", "dials_recommended"]].to_numpy().tolist() == [[20, 40], [5, 10]]
@@ -189,10 +190,8 @@ def test_lots_never_overfill_a_slot(seed):
     slots, rules = slots_of(2, (10, 14)), read_rule_packs(("house",))
     config = Settings.model_validate({"planning": {"explore_share": 0.5}})
     eligible = find_eligible(tables, slots, AS_OF, rules, config)
-    plan = build_call_plan(
-        lambda rows, _: p[rows], eligible, slots, np.full(4, 900), tables, config, rules,
-        rng=np.random.default_rng(seed), effort=EFFORT,
-    )  # fmt: skip
+    outlook = Outlook(lambda rows, _: p[rows], eligible, slots, tables, config, EFFORT)
+    plan = build_call_plan(outlook, np.full(4, 900), rng=np.random.default_rng(seed))
     assert (plan.dials["arm"] == "explore").any()
     assert plan.dials.groupby("slot_row")["places"].sum().max() <= 900.05
 

@@ -9,9 +9,9 @@ from small_centre import SETTINGS, build_centre
 from models.contact.trust import Trust, fit_trust
 from models.planning.believing import believe
 from models.planning.eligibility import find_eligible
+from models.planning.outlook import Outlook
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
-from models.planning.worth import build_demand
 
 NO_DOUBT = Trust(1.0, 1.0)
 
@@ -36,9 +36,9 @@ def planned() -> tuple[Noisy, tuple, CallPlan]:
     as_of = pd.Timestamp("2026-11-02", tz=SETTINGS.timezone)
     eligibility = find_eligible(centre.tables, centre.slots, as_of, packs, SETTINGS)
     scorer = Noisy(len(centre.tables.customers), len(centre.slots))
-    ground = (scorer, eligibility, centre.slots, 4 * centre.capacity, centre.tables, SETTINGS)
-    demand = build_demand(*ground)
-    return scorer, (demand, eligibility), build_call_plan(*ground, packs, demand)
+    outlook, places = Outlook(scorer, eligibility, centre.slots, centre.tables, SETTINGS), 4 * centre.capacity
+    demand = outlook.build_demand(places)
+    return scorer, (demand, eligibility), build_call_plan(outlook, places, demand)
 
 
 def test_full_trust_changes_nothing(planned) -> None:

@@ -11,6 +11,7 @@ from features.contracts import Tables
 from models.planning.contenders import find_takers, plan_contenders, put_customers
 from models.planning.decisions import ANYWHERE, Decisions
 from models.planning.eligibility import Eligibility, find_eligible
+from models.planning.outlook import Outlook
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.worth import build_demand, learn_series_facts
@@ -76,14 +77,14 @@ def spread(demand, eligibility: Eligibility) -> PartitionedDemand:
 def plan_both(tables: Tables, places: int, settings=None, decisions=None, seed=None) -> tuple[CallPlan, CallPlan]:
     settings = settings or Settings()
     eligible = find_eligible(tables, SLOTS, AS_OF, PACKS, settings)
-    known = (SLOTS, np.full(len(SLOTS), places), tables, settings)
-    demand = build_demand(score, eligible, *known)
+    outlook, given = Outlook(score, eligible, SLOTS, tables, settings), np.full(len(SLOTS), places)
+    demand = outlook.build_demand(given)
 
     def rng():
         return None if seed is None else np.random.default_rng(seed)
 
-    together = build_call_plan(score, eligible, *known, PACKS, demand, decisions, rng())
-    return together, plan_contenders(score, eligible, *known, PACKS, spread(demand, eligible), decisions, rng())
+    together = build_call_plan(outlook, given, demand, decisions, rng())
+    return together, plan_contenders(outlook, given, spread(demand, eligible), decisions, rng())
 
 
 def pairs(made: CallPlan) -> set[tuple[int, int]]:

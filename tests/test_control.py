@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_gains import HOURS, N_SLOTS, PACKS, SETTINGS, N, centre, noise, scorer_of
+from test_gains import HOURS, N_SLOTS, SETTINGS, N, centre, noise, scorer_of
 
 from configs.settings import Settings
 from models.planning.arms import Given, Ground
 from models.planning.control import draw_control, find_control, spread_past_way
+from models.planning.outlook import Outlook
 from models.planning.past_way import code_segments, read_past_way
 from models.planning.schedule import CallPlan, build_call_plan
 from models.planning.worth import build_demand
@@ -20,9 +21,7 @@ PLACES = np.full(N_SLOTS, 12)
 def plan_with(settings: Settings, seed: int | None = 0) -> CallPlan:
     tables, slots, eligible = centre()
     rng = None if seed is None else np.random.default_rng(seed)
-    return build_call_plan(
-        scorer_of(noise(1)), eligible, slots, PLACES, tables, settings, PACKS, rng=rng
-    )  # fmt: skip
+    return build_call_plan(Outlook(scorer_of(noise(1)), eligible, slots, tables, settings), PLACES, rng=rng)
 
 
 def lay_ground() -> tuple[Ground, np.ndarray, np.ndarray, np.ndarray]:

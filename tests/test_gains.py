@@ -17,6 +17,7 @@ from models.contact.trust import Trust, fit_trust
 from models.planning import gains as gains_module
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import measure_gains, read_past_way, scale_places, simulate_past_way
+from models.planning.outlook import Outlook
 from models.planning.rules import read_rule_packs
 
 AS_OF = pd.Timestamp("2026-11-02", tz=ZONE)
@@ -65,7 +66,7 @@ def measure(scorer, trust: Trust = SURE, given=None, obeyed=None, seed: int = 3)
     places = np.full(N_SLOTS, 12) if given is None else given
     obeyed = places if obeyed is None else obeyed
     rng = np.random.default_rng(seed)
-    return measure_gains(scorer, trust, eligibility, slots, places, obeyed, tables, SETTINGS, PACKS, rng)
+    return measure_gains(Outlook(scorer, eligibility, slots, tables, SETTINGS), trust, places, obeyed, rng)
 
 
 def noise(seed: int, sd: float = 0.5) -> np.ndarray:
@@ -160,7 +161,7 @@ def test_no_eligible_customer_is_no_gain() -> None:
     nobody = find_eligible(barred, slots, AS_OF, PACKS, SETTINGS)
     places = np.full(N_SLOTS, 12)
     rng = np.random.default_rng(1)
-    gains = measure_gains(scorer_of(noise(1)), SURE, nobody, slots, places, places, barred, SETTINGS, PACKS, rng)
+    gains = measure_gains(Outlook(scorer_of(noise(1)), nobody, slots, barred, SETTINGS), SURE, places, places, rng)
     assert gains["total"]["ratio"] is None
 
 

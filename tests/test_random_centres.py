@@ -16,6 +16,7 @@ from configs.settings import Settings
 from features.contracts import Tables
 from models.planning.decisions import Decisions
 from models.planning.eligibility import find_eligible
+from models.planning.outlook import Outlook
 from models.planning.rules import read_rule_packs
 from models.planning.schedule import build_call_plan
 
@@ -221,9 +222,8 @@ def test_the_rest_of_a_day_dials_nobody_twice_and_holds_no_more_than_its_places(
     packs = read_rule_packs(PACKS[int(rng.integers(0, len(PACKS)))])
     eligible = find_eligible(tables, slots, now, packs, config, contacted_since=AS_OF)
     p, places = rng.uniform(0, 0.6, (n, len(slots))).astype("float32"), rng.integers(0, 4, len(slots))
-    plan = build_call_plan(
-        lambda rows, _: p[rows], eligible, slots, places, tables, config, packs, None, None, np.random.default_rng(seed)
-    )
+    outlook = Outlook(lambda rows, _: p[rows], eligible, slots, tables, config)
+    plan = build_call_plan(outlook, places, rng=np.random.default_rng(seed))
     phone = customers["phone"].fillna(customers["customer_id"])
     today = attempts[attempts["attempted_at"] >= AS_OF]
     planned = phone.iloc[plan.dials["customer_row"]]

@@ -8,6 +8,7 @@ from configs.settings import Settings
 from features.contracts import Tables
 from models.planning.decisions import apply_blocks
 from models.planning.eligibility import Eligibility, find_eligible
+from models.planning.outlook import Outlook
 from models.planning.rules import RulePack, read_rule_packs
 from models.planning.schedule import CallPlan, build_call_plan
 
@@ -72,7 +73,8 @@ def plan_for(
         return (p[rows] * fade**n_earlier).astype("float32")
 
     places = np.array(capacity)
-    plan = build_call_plan(score, eligible, slots, places, tables, config, rules, None, decisions, rng)
+    outlook = Outlook(score, eligible, slots, tables, config)
+    plan = build_call_plan(outlook, places, None, decisions, rng)
     return plan, eligible, tables, slots, places
 
 

@@ -43,7 +43,7 @@ def chunk_of(demand: Demand, rows: np.ndarray, phone: np.ndarray | None = None) 
     )
     most = part.most_dials.copy()
     np.minimum.at(left := np.full(len(past) - 1, 99), own, most)
-    who = Eligibility(pd.DataFrame(), rows, np.zeros(n, dtype="int64"), left[own], part.p_first >= 0, own, limits)
+    who = Eligibility(pd.DataFrame(), rows, np.zeros(n, dtype="int64"), left[own], part.p_first >= 0, own, limits, "")
     return Chunk(part, who, none, none, n)
 
 

@@ -5,21 +5,16 @@ hardly a place goes to them; so only the others, a little more than the places h
 the same code as on one machine. Where a place is left that somebody further could take, more are brought.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from configs.settings import Settings
-from features.contracts import Tables
 from models.planning.arms import Ground
 from models.planning.decisions import Decisions
-from models.planning.eligibility import Eligibility, take_eligible
 from models.planning.given import find_owed, lay_given, list_given
-from models.planning.handling import Effort
+from models.planning.outlook import Outlook
 from models.planning.placing import demand_after, find_regrets
 from models.planning.prices import (
     FEW,
@@ -32,10 +27,8 @@ from models.planning.prices import (
     price_demand,
     refine_prices,
 )
-from models.planning.rules import RulePack
 from models.planning.schedule import CallPlan, build_call_plan, list_unplanned
 from models.planning.sequences import Demand, FloatArray, IntArray
-from models.planning.worth import Scorer
 
 CHEAPER = (0.9, 0.5)  # who would be worth a dial at such a share of the prices is brought, one share after the other
 
@@ -76,37 +69,24 @@ def put_customers(demand: Demand, rows: IntArray, theirs: Demand) -> Demand:
 class _Ordered:
     """All that a plan is made from, but for the customers who are brought together."""
 
-    scorer: Scorer
-    eligibility: Eligibility
-    slots: pd.DataFrame
+    outlook: Outlook
     places: IntArray
-    tables: Tables
-    settings: Settings
-    packs: Sequence[RulePack]
     demand: SpreadMarket
     decisions: Decisions
     rng: np.random.Generator | None
-    effort: Effort | None
 
     def plan(self, rows: IntArray, prices: FloatArray | None) -> CallPlan:
         """Plan for the chosen customers, at prices found with everybody or at their own."""
-        near, theirs = take_eligible(self.eligibility, rows), self.demand.take(rows)
-        known = (self.slots, self.places, self.tables, self.settings, self.packs)
-        return build_call_plan(self.scorer, near, *known, theirs, self.decisions, self.rng, self.effort, prices)
+        near, theirs = self.outlook.keep(rows), self.demand.take(rows)
+        return build_call_plan(near, self.places, theirs, self.decisions, self.rng, prices)
 
 
 def plan_contenders(
-    scorer: Scorer,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
+    outlook: Outlook,
     capacity: npt.NDArray[np.integer],
-    tables: Tables,
-    settings: Settings,
-    packs: Sequence[RulePack],
     demand: SpreadMarket,
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
-    effort: Effort | None = None,
 ) -> CallPlan:
     """Plan as ``models.planning.schedule.build_call_plan`` does, for a demand that is not in one place.
 
@@ -118,16 +98,15 @@ def plan_contenders(
     CallPlan
         Its bound holds for all customers: those left out are worth nothing at its prices.
     """
-    places = np.asarray(capacity, dtype=np.int64)
-    known = (scorer, eligibility, slots, places, tables, settings, packs, demand)
-    asked = _Ordered(*known, decisions or Decisions(), rng, effort)
-    if rng is not None and settings.planning.explore_share + settings.planning.control_share > 0:
+    eligibility, planning = outlook.eligibility, outlook.settings.planning
+    asked = _Ordered(outlook, np.asarray(capacity, dtype=np.int64), demand, decisions or Decisions(), rng)
+    if rng is not None and planning.explore_share + planning.control_share > 0:
         return asked.plan(np.arange(len(eligibility.eligible_rows)), None)
     needed = _list_needed(asked)
     rest, room = _settle_given(asked, needed)
     priced = _price(rest, room)
     made = _plan_near(asked, rest, needed, priced.prices)
-    if made.gap > settings.planning.max_gap:
+    if made.gap > planning.max_gap:
         priced = refine_prices(rest, room, priced)
         made = _plan_near(asked, rest, needed, priced.prices)
     rows = np.searchsorted(eligibility.eligible_rows, made.dials["customer_row"].to_numpy())
@@ -145,8 +124,8 @@ def _price(rest: SpreadMarket, room: Places) -> SlotPrices:
 
 def _list_needed(asked: _Ordered) -> IntArray:
     """Rows that are placed, or may be, whatever they are worth: pins, promises, dials owed."""
-    eligibility, least = asked.eligibility, asked.settings.planning.min_attempts
-    is_promised = asked.tables.customers["callback_at"].notna().to_numpy()[eligibility.eligible_rows]
+    eligibility, least = asked.outlook.eligibility, asked.outlook.settings.planning.min_attempts
+    is_promised = asked.outlook.tables.customers["callback_at"].notna().to_numpy()[eligibility.eligible_rows]
     is_pinned = np.isin(eligibility.eligible_rows, asked.decisions.pins["customer_row"].to_numpy())
     return np.flatnonzero(is_promised | is_pinned | (eligibility.attempt_number < least))
 
@@ -155,9 +134,9 @@ def _settle_given(asked: _Ordered, needed: IntArray) -> tuple[SpreadMarket, Plac
     """What everybody still asks for once all that is given is placed, and the room that is left for it."""
     if len(needed) == 0:
         return asked.demand, asked.places
-    near, theirs = take_eligible(asked.eligibility, needed), asked.demand.take(needed)
-    given = list_given(asked.decisions.pins, theirs, near, asked.slots, asked.tables, asked.settings)
-    ground = Ground(theirs, asked.places, near, given)
+    near, theirs = asked.outlook.keep(needed), asked.demand.take(needed)
+    given = list_given(asked.decisions.pins, theirs, near)
+    ground = Ground(theirs, asked.places, near.eligibility, given)
     board = lay_given(ground, find_owed(ground))
     return asked.demand.put(needed, demand_after(board, theirs)), board.room
 
@@ -169,14 +148,15 @@ def _plan_near(asked: _Ordered, rest: SpreadMarket, needed: IntArray, prices: Fl
         made = asked.plan(rows, prices)
         if not _is_place_missed(made, asked, rows):
             return made
-    return asked.plan(np.arange(len(asked.eligibility.eligible_rows)), prices)
+    return asked.plan(np.arange(len(asked.outlook.eligibility.eligible_rows)), prices)
 
 
 def _is_place_missed(made: CallPlan, asked: _Ordered, rows: IntArray) -> bool:
     """Whether room for a dial is left that somebody who was not brought could lawfully take."""
     slot_row, places = made.dials["slot_row"].to_numpy(dtype=np.int64), made.dials["places"].to_numpy(dtype=float)
     room = asked.places - np.bincount(slot_row, places, len(asked.places))
-    least = 1.0 if asked.effort is None else float(asked.effort.count_places([0.0, 1.0]).min())
-    could_take = np.asarray((asked.eligibility.lawful & (room >= least)).any(axis=1))
+    effort = asked.outlook.effort
+    least = 1.0 if effort is None else float(effort.count_places([0.0, 1.0]).min())
+    could_take = np.asarray((asked.outlook.eligibility.lawful & (room >= least)).any(axis=1))
     could_take[rows] = False
     return bool(could_take.any())

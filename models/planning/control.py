@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from configs.settings import Settings
-from features.contracts import Tables
 from models.planning.arms import Given, Ground, measure_slots
 from models.planning.exploring import Lots, find_chances, find_winners
+from models.planning.outlook import Outlook
 from models.planning.past_way import code_segments, read_past_way
 from models.planning.sequences import FloatArray, IntArray
 
@@ -61,13 +60,13 @@ def find_control(customers: pd.DataFrame, share: float, seed: int) -> npt.NDArra
 
 
 def set_control_apart(
-    ground: Ground, slots: pd.DataFrame, tables: Tables, settings: Settings, rng: np.random.Generator | None
+    ground: Ground, outlook: Outlook, rng: np.random.Generator | None
 ) -> tuple[Ground, Control | None]:
     """Give the control arm its dials of the first day and its share of later places, and the plan what is left.
 
     Nothing changes without a generator or ``planning.control_share``.
     """
-    eligible = ground.eligibility
+    eligible, tables, slots, settings = ground.eligibility, outlook.tables, outlook.slots, outlook.settings
     if rng is None or settings.planning.control_share == 0 or len(eligible.eligible_rows) == 0 or len(slots) == 0:
         return ground, None
     everybody = find_control(tables.customers, settings.planning.control_share, settings.seed)

@@ -22,7 +22,7 @@ from models.planning.limits import (
     list_zones,
     parts_of,
 )
-from models.planning.rules import Gap, RulePack, Rules, combine_packs
+from models.planning.rules import Gap, RulePack, Rules, combine_packs, name_packs
 
 NEVER = np.iinfo(np.int64).min  # also what pandas writes for NaT
 REASONS = ("do_not_call", "refused", "wrong_number", "contacted", "attempt_cap")
@@ -49,6 +49,8 @@ class Eligibility:
         The same number is the same phone, 0 to n_phones - 1.
     limits : DialLimits
         For the planner: days and rolling windows.
+    allowed_because : str
+        The rule packs that were asked, with their versions.
     """
 
     excluded: pd.DataFrame
@@ -58,6 +60,7 @@ class Eligibility:
     lawful: BoolArray
     phone_group: IntArray
     limits: DialLimits
+    allowed_because: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def find_eligible(
         lawful=lawful,
         phone_group=phone_group,
         limits=_add_past(limits, past, phone, rows, phone_group),
+        allowed_because=name_packs(packs),
     )
 
 

@@ -6,21 +6,18 @@ between slots (``models.contact.trust``); how sure that is goes into the interva
 as the log did: the share of segments per slot, customers at random within. See docs/decisions/0005-honest-gains.md.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from configs.settings import Settings
-from features.contracts import Tables
 from models.contact.trust import Trust
-from models.planning.eligibility import Eligibility, take_eligible
-from models.planning.handling import Effort, count_in_dials
+from models.planning.eligibility import Eligibility
+from models.planning.handling import count_in_dials
+from models.planning.outlook import Outlook
 from models.planning.past_way import code_segments, read_past_way, simulate_past_way
-from models.planning.rules import RulePack
 from models.planning.schedule import build_call_plan, score_dials
 from models.planning.sequences import compiled
 from models.planning.worth import Scorer
@@ -34,46 +31,30 @@ MOST_CUSTOMERS = 30_000
 class _Ground:
     """Where all ways of calling are compared: the same customers, slots and places; ``usual`` are those in dials."""
 
-    eligibility: Eligibility
+    outlook: Outlook
     shares: np.ndarray
     segment: np.ndarray
     day: np.ndarray
     given: np.ndarray
     obeyed: np.ndarray
     usual: np.ndarray
-    effort: Effort
 
 
 def measure_gains(
-    scorer: Scorer,
-    trust: Trust,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
-    given: np.ndarray,
-    obeyed: np.ndarray,
-    tables: Tables,
-    settings: Settings,
-    packs: Sequence[RulePack],
-    rng: np.random.Generator,
-    effort: Effort | None = None,
+    outlook: Outlook, trust: Trust, given: np.ndarray, obeyed: np.ndarray, rng: np.random.Generator
 ) -> dict[str, dict[str, Any]]:
     """Measure the gains of the plan that the scorer's model makes.
 
     Parameters
     ----------
-    scorer, trust
-        The model that plans, and how far its differences can be believed.
-    eligibility
-        Who may be called, as of the night.
-    slots
-        Slots of the horizon (``features.slots.build_slots``).
+    outlook
+        What the plan is made from. In a slot's agent-seconds the past way makes as many dials as is usual in the log.
+    trust
+        How far the differences of the scorer's model can be believed.
     given, obeyed : (n_slots,) int
         Places given, and places that the plan obeys (the same unless seats are moved).
     rng
         Draws the sample, the past way and the resamples.
-    effort
-        How places are counted, by default in dials. The past way makes as many dials in a slot's agent-seconds as is
-        usual in the log.
 
     Returns
     -------
@@ -82,9 +63,8 @@ def measure_gains(
         per dial made, 90 % intervals over customers and over the trust; total is the product of the three. All are
         None where nothing can be planned.
     """
-    effort = effort or count_in_dials(settings)
-    ground = _prepare(eligibility, slots, given, obeyed, tables, settings, rng, effort)
-    ways = _draw_ways(ground, scorer, slots, tables, settings, packs, rng)
+    ground = _prepare(outlook, given, obeyed, rng)
+    ways = _draw_ways(ground, rng)
     if len(ways["plan"].usual) == 0 or len(ways["past"].usual) == 0:
         return {part: dict.fromkeys(("ratio", "low", "high")) | {"basis": "model"} for part in PARTS_OF_GAIN}
     everyone = np.ones(len(ground.segment))
@@ -92,7 +72,7 @@ def measure_gains(
     drawn = pd.DataFrame(
         [
             _ratios(ways, trust.draw(rng), rng.poisson(1.0, size=len(everyone)).astype("float64"))
-            for _ in range(settings.gains.n_resamples)
+            for _ in range(outlook.settings.gains.n_resamples)
         ]
     )
     low, high = drawn.quantile(0.05), drawn.quantile(0.95)
@@ -107,32 +87,24 @@ def measure_gains(
     }
 
 
-def _prepare(
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
-    given: np.ndarray,
-    obeyed: np.ndarray,
-    tables: Tables,
-    settings: Settings,
-    rng: np.random.Generator,
-    effort: Effort,
-) -> _Ground:
-    n_eligible = len(eligibility.eligible_rows)
+def _prepare(outlook: Outlook, given: np.ndarray, obeyed: np.ndarray, rng: np.random.Generator) -> _Ground:
+    tables, slots, settings = outlook.tables, outlook.slots, outlook.settings
+    effort = outlook.effort or count_in_dials(settings)
+    n_eligible = len(outlook.eligibility.eligible_rows)
     chosen = np.arange(n_eligible)
     if n_eligible > MOST_CUSTOMERS:
         chosen = np.sort(rng.choice(n_eligible, MOST_CUSTOMERS, replace=False))
-    sampled = take_eligible(eligibility, chosen)
+    sampled = replace(outlook.keep(chosen), effort=effort)
     share = len(chosen) / max(n_eligible, 1)
     segment = code_segments(tables.customers, settings)
     return _Ground(
-        eligibility=sampled,
+        outlook=sampled,
         shares=read_past_way(tables.call_attempts, segment, slots, settings),
-        segment=segment[sampled.eligible_rows],
+        segment=segment[sampled.eligibility.eligible_rows],
         day=pd.DatetimeIndex(slots["slot_start"]).tz_localize(None).to_numpy("datetime64[D]").astype("int64"),
         given=scale_places(given, share),
         obeyed=scale_places(obeyed, share),
         usual=scale_places(effort.count_usual_dials(given), share),
-        effort=effort,
     )
 
 
@@ -160,20 +132,12 @@ class _Way:
     series: np.ndarray
 
 
-def _draw_ways(
-    ground: _Ground,
-    scorer: Scorer,
-    slots: pd.DataFrame,
-    tables: Tables,
-    settings: Settings,
-    packs: Sequence[RulePack],
-    rng: np.random.Generator,
-) -> dict[str, _Way]:
-    eligibility = ground.eligibility
-    lay_out = _Layout(scorer, eligibility)
+def _draw_ways(ground: _Ground, rng: np.random.Generator) -> dict[str, _Way]:
+    eligibility = ground.outlook.eligibility
+    lay_out = _Layout(ground.outlook.scorer, eligibility)
 
     def plan(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        made = build_call_plan(scorer, eligibility, slots, places, tables, settings, packs, effort=ground.effort)
+        made = build_call_plan(ground.outlook, places)
         dials = made.dials
         return np.searchsorted(eligibility.eligible_rows, dials["customer_row"].to_numpy()), dials[
             "slot_row"
@@ -181,11 +145,11 @@ def _draw_ways(
 
     def past(places: np.ndarray, dials_left: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         way = (ground.shares, ground.segment, eligibility.lawful, dials_left, ground.day, places)
-        return [simulate_past_way(*way, rng) for _ in range(settings.gains.n_past_draws)]
+        return [simulate_past_way(*way, rng) for _ in range(ground.outlook.settings.gains.n_past_draws)]
 
     rows, slot_rows = plan(ground.given)
     planned = lay_out([(rows, slot_rows)])
-    same_places = np.bincount(slot_rows, minlength=len(slots))
+    same_places = np.bincount(slot_rows, minlength=len(ground.given))
     same_dials = np.bincount(rows, minlength=len(ground.segment))
     is_moved = not np.array_equal(ground.given, ground.obeyed)
     return {

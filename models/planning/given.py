@@ -8,6 +8,7 @@ from features.contracts import Tables
 from models.planning.arms import Given, Ground
 from models.planning.decisions import list_pins
 from models.planning.eligibility import Eligibility
+from models.planning.outlook import Outlook
 from models.planning.placing import Board, place_fixed, place_owed
 from models.planning.sequences import Demand, IntArray
 
@@ -15,14 +16,12 @@ from models.planning.sequences import Demand, IntArray
 def list_given(
     pins: pd.DataFrame,
     demand: Demand,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
-    tables: Tables,
-    settings: Settings,
+    outlook: Outlook,
 ) -> Given:
     """People's pins in the order of their file, promised call-backs, the plan's own pins; and dials owed to phones."""
+    eligibility = outlook.eligibility
     pinned, pinned_slots = list_pins(pins, eligibility, demand.p_first)
-    customers, promised = list_promises(eligibility, slots, tables, settings)
+    customers, promised = list_promises(eligibility, outlook.slots, outlook.tables, outlook.settings)
     had = np.full(int(eligibility.phone_group.max(initial=-1)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(had, eligibility.phone_group, eligibility.attempt_number)
     is_kept, is_own = pinned >= 0, pins["row"].to_numpy() == 0
@@ -30,7 +29,7 @@ def list_given(
     return Given(
         rows=np.concatenate([pinned[first], customers, pinned[last]]),
         slots=np.concatenate([pinned_slots[first], promised, pinned_slots[last]]),
-        owed=np.maximum(settings.planning.min_attempts - had, 0),
+        owed=np.maximum(outlook.settings.planning.min_attempts - had, 0),
     )
 
 

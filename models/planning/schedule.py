@@ -1,6 +1,5 @@
 """The call plan: who is dialled in which slot, in which order, and how far that can be from the best."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +13,11 @@ from models.planning.control import mark_control, set_control_apart
 from models.planning.decisions import Decisions, tell_unkept
 from models.planning.eligibility import Eligibility
 from models.planning.given import find_owed, lay_given, list_given
-from models.planning.handling import Effort
+from models.planning.outlook import Outlook
 from models.planning.placing import Board, demand_after, fill_places, place_by_prices, sum_worth
 from models.planning.prices import SlotPrices, bound_value, price_demand, refine_prices
-from models.planning.rules import RulePack, name_packs
 from models.planning.sequences import Demand, FloatArray, IntArray
-from models.planning.worth import CHUNK, Scorer, SeriesScorer, build_demand, rate_of_stops
+from models.planning.worth import CHUNK, Scorer, SeriesScorer, rate_of_stops
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,11 @@ class CallPlan:
 
 
 def build_call_plan(
-    scorer: Scorer,
-    eligibility: Eligibility,
-    slots: pd.DataFrame,
+    outlook: Outlook,
     capacity: npt.NDArray[np.integer],
-    tables: Tables,
-    settings: Settings,
-    packs: Sequence[RulePack],
     demand: Demand | None = None,
     decisions: Decisions | None = None,
     rng: np.random.Generator | None = None,
-    effort: Effort | None = None,
     prices: FloatArray | None = None,
 ) -> CallPlan:
     """Plan the horizon: pins, promised call-backs, then series of dials by slot prices, then every place still empty.
@@ -80,23 +72,14 @@ def build_call_plan(
 
     Parameters
     ----------
-    scorer
-        ``scorer(customer_rows, n_earlier)`` -> float32 (m, n_slots): p_keyman of a dial in each slot after
-        ``n_earlier`` failed dials of this plan.
-    slots
-        ``slot_start``, sorted; a slot's position is its slot_row.
     capacity : int array of shape (n_slots,)
         Places per slot: dials, or agent-seconds.
-    packs
-        The packs behind ``eligibility``, for ``allowed_because``.
     demand
-        What ``build_demand`` gave for the same inputs, when it is at hand already.
+        What dials are worth at these places, when it is at hand already.
     decisions
         Whose pins are placed first; blocks are for ``apply_blocks``, beforehand.
     rng
         Draws the lots of ``planning.explore_share`` and the control arm's dials; without it there are neither.
-    effort
-        Places that a dial takes; by default one. Not used with ``demand``, which knows.
     prices : array of shape (n_slots,), optional
         Slot prices found elsewhere, used as they are; by default these customers' own.
 
@@ -107,22 +90,22 @@ def build_call_plan(
         for a few that exploration frees.
     """
     places = np.asarray(capacity, dtype=np.int64)
-    if demand is None:
-        demand = build_demand(scorer, eligibility, slots, places, tables, settings, effort)
+    eligibility, tables, settings = outlook.eligibility, outlook.tables, outlook.settings
+    demand = outlook.build_demand(places) if demand is None else demand
     pins = (decisions or Decisions()).pins
-    given = list_given(pins, demand, eligibility, slots, tables, settings)
-    ground, control = set_control_apart(Ground(demand, places, eligibility, given), slots, tables, settings, rng)
+    given = list_given(pins, demand, outlook)
+    ground, control = set_control_apart(Ground(demand, places, eligibility, given), outlook, rng)
     board, priced = _place_all(ground, settings, prices)
     lots, planned = draw_arms(ground, settings.planning.explore_share, rng), board.dials[: board.n_dials[0]].copy()
     if lots is not None:
         board = replay(ground, planned, priced.prices, lots)
     objective = sum_worth(board, demand)
-    dials = list_dials(board.dials[: board.n_dials[0]], scorer, demand, eligibility, tables)
-    dials = _add_ranks(dials).assign(allowed_because=name_packs(packs), arm=PLAN, propensity=1.0)
+    dials = list_dials(board.dials[: board.n_dials[0]], outlook.scorer, demand, eligibility, tables)
+    dials = _add_ranks(dials).assign(allowed_because=eligibility.allowed_because, arm=PLAN, propensity=1.0)
     if lots is not None:
         dials = add_arms(dials, ground, planned, priced.prices, lots)
     if control is not None:
-        dials = mark_control(dials, control, len(slots))
+        dials = mark_control(dials, control, len(places))
     return CallPlan(
         dials=dials.drop(columns=["eligible_row", "n_earlier"]),
         prices=priced.prices,

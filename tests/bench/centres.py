@@ -12,7 +12,8 @@ from features.slots import build_slots
 from models.contact.encoding import build_encoding
 from models.planning.eligibility import Eligibility, find_eligible
 from models.planning.gains import read_past_way, simulate_past_way
-from models.planning.rules import RulePack, read_rule_packs
+from models.planning.outlook import Outlook
+from models.planning.rules import read_rule_packs
 from models.planning.schedule import build_call_plan
 from models.planning.worth import Scorer
 from pipelines.world import World, build_world
@@ -32,14 +33,15 @@ class Centre:
     tables: Tables
     slots: pd.DataFrame
     places: np.ndarray
-    packs: tuple[RulePack, ...]
     eligibility: Eligibility
+
+    def look_ahead(self, scorer: Scorer) -> Outlook:
+        """What the scorer's plans are made from."""
+        return Outlook(scorer, self.eligibility, self.slots, self.tables, self.settings)
 
     def value_plan(self, scorer: Scorer) -> float:
         """True keyman contacts per dial made of the plan that the scorer makes at the given places."""
-        plan = build_call_plan(
-            scorer, self.eligibility, self.slots, self.places, self.tables, self.settings, self.packs
-        ).dials
+        plan = build_call_plan(self.look_ahead(scorer), self.places).dials
         return self.value_dials(plan["customer_row"].to_numpy(), plan["slot_row"].to_numpy())
 
     def value_past_way(self, rng: np.random.Generator) -> float:
@@ -82,6 +84,5 @@ def build_centre(kind: str, n_customers: int, seed: int, settings: Settings | No
     assert tables.capacity is not None
     week = tables.capacity[tables.capacity["slot_start"] < as_of + timedelta(days=settings.horizon_days)]
     slots = build_slots(pd.DatetimeIndex(week["slot_start"]), settings)
-    packs = read_rule_packs(settings.rule_packs)
-    eligibility = find_eligible(tables, slots, as_of, packs, settings)
-    return Centre(world, settings, as_of, tables, slots, week["dials"].to_numpy("int64"), packs, eligibility)
+    eligibility = find_eligible(tables, slots, as_of, read_rule_packs(settings.rule_packs), settings)
+    return Centre(world, settings, as_of, tables, slots, week["dials"].to_numpy("int64"), eligibility)

@@ -23,7 +23,6 @@ from models.contact.scorer import build_scorer
 from models.planning.believing import believe
 from models.planning.gains import measure_gains
 from models.planning.schedule import build_call_plan
-from models.planning.worth import build_demand
 from pipelines.servers import set_environment
 
 PARTS = ("timing", "list", "total")
@@ -62,12 +61,10 @@ def judge_night(kind: str, n_customers: int, seed: int) -> dict[str, float | int
     settings, tables, rng = centre.settings, centre.tables, np.random.default_rng(seed)
     fitted = fit_night(tables, centre.as_of, settings, rng)
     scorer = build_scorer(fitted.model, tables.call_attempts, tables.customers, centre.as_of, centre.slots, settings)
-    places = (centre.places, centre.places)
-    ground = (scorer, fitted.model.trust, centre.eligibility, centre.slots, *places, tables, settings, centre.packs)
-    claimed = measure_gains(*ground, rng)
-    demand = build_demand(scorer, centre.eligibility, centre.slots, centre.places, tables, settings)
-    chosen = (scorer, centre.eligibility, centre.slots, centre.places, tables, settings, centre.packs, demand)
-    raw = build_call_plan(*chosen)
+    outlook, places = centre.look_ahead(scorer), centre.places
+    claimed = measure_gains(outlook, fitted.model.trust, places, places, rng)
+    demand = outlook.build_demand(places)
+    raw = build_call_plan(outlook, places, demand)
     plan = believe(raw, demand, centre.eligibility, fitted.model.trust)
     dials = plan.dials
     truth = count_gains(centre, dials["customer_row"].to_numpy(), dials["slot_row"].to_numpy(), rng)
