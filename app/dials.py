@@ -192,8 +192,7 @@ def list_choices(night: OpenNight) -> dict[str, list[Any]]:
     for name in ("region", "gender"):
         if name in list_columns(night):
             asked[name] = f"SELECT DISTINCT {name} FROM customers WHERE {name} IS NOT NULL ORDER BY 1"
-    found = {name: night.ask_once(sql).iloc[:, 0].tolist() for name, sql in asked.items()}
-    return {name: options for name, options in found.items() if options}
+    return {name: night.ask_once(sql).iloc[:, 0].tolist() for name, sql in asked.items()}
 
 
 def list_columns(night: OpenNight) -> list[str]:

@@ -3,11 +3,14 @@
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from conftest import FinishedNight
 from fastapi import FastAPI
@@ -19,6 +22,7 @@ from app.downloads import FORMATS
 from app.rendering import read_words
 from pipelines.exports.sentences import EXCLUDED_MEANINGS
 
+PAGES = ("/", "/heatmaps", "/staffing", "/measures", "/nights", "/api/v1/call-list")
 NASTY = (
     "'; DROP TABLE call_list; --",
     '"><script>alert(1)</script>',
@@ -121,6 +125,18 @@ def test_nothing_found_says_what_helps(reader: TestClient) -> None:
     page = reader.get("/", params={"customer": "ZZZ"}).text
     assert "No dial matches these filters." in page
     assert "Clear all" in page
+
+
+def test_a_night_that_planned_no_dial_says_where_the_reasons_are(small_night: FinishedNight, tmp_path: Path) -> None:
+    shutil.copytree(small_night.out, tmp_path / "out")
+    file = tmp_path / "out" / "call_list.parquet"
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+    reader = build_reader(build_guarded_site(replace(small_night, out=tmp_path / "out"), tmp_path))
+    assert {path: reader.get(path).status_code for path in PAGES} == dict.fromkeys(PAGES, 200)
+    page = reader.get("/").text
+    assert "Nobody is to be dialled" in page
+    assert "excluded.csv and the report say why" in page
+    assert "No dial matches these filters." not in page
 
 
 @pytest.mark.parametrize("text", NASTY)
