@@ -29,6 +29,3 @@ CONNECTED: Final = frozenset({CONTACT, THIRD_PARTY, WRONG_NUMBER, "abandoned"})
 A wrong number is known because somebody said so. An abandoned call was answered and then dropped before an agent came,
 so the person was there. A voicemail is a machine.
 """
-
-MISSED: Final = frozenset(OUTCOMES) - CONNECTED
-"""Nobody alive answered: no_answer, busy, voicemail, failed."""

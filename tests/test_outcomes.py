@@ -1,4 +1,4 @@
-from features.outcomes import CONNECTED, CONTACT, MISSED, OUTCOMES, THIRD_PARTY, WRONG_NUMBER
+from features.outcomes import CONNECTED, CONTACT, OUTCOMES, THIRD_PARTY, WRONG_NUMBER
 
 
 def test_the_outcomes_are_those_of_the_design():
@@ -15,14 +15,5 @@ def test_the_outcomes_are_those_of_the_design():
     assert len(OUTCOMES) == 8
 
 
-def test_every_outcome_is_either_answered_by_a_person_or_missed():
-    assert set(OUTCOMES) == CONNECTED | MISSED
-    assert not CONNECTED & MISSED
-
-
 def test_whoever_says_wrong_number_or_is_hung_up_on_has_answered():
     assert {CONTACT, THIRD_PARTY, WRONG_NUMBER, "abandoned"} == CONNECTED
-
-
-def test_a_machine_is_not_a_person():
-    assert "voicemail" in MISSED

@@ -21,7 +21,6 @@ from models.planning.rules import read_rule_packs
 from models.planning.schedule import build_call_plan
 
 N_CENTRES = int(os.environ.get("KAKEDOKI_CENTRES", "100"))
-DAY_US = 24 * 3_600_000_000
 PACKS = [("house",), ("house", "jp-sales"), ("us-fl", "us-reg-f"), ("house", "us-tsr", "us-reg-f"), ()]
 OUTCOMES = (["busy", "no_answer", "voicemail", "third_party", "keyman_contact"], [0.3, 0.3, 0.1, 0.2, 0.1])
 UNSURE = {"North": ("Asia/Tokyo", "Asia/Kolkata"), "*": ("Asia/Tokyo", "Asia/Seoul", "Australia/Sydney")}

@@ -1,7 +1,5 @@
 """The contact model over a whole horizon: P(keyman contact) of chosen customers in every slot."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 
@@ -144,14 +142,6 @@ def build_scorer(
         Beliefs of an earlier run of the same model, which save time and change nothing.
     """
     return Scorer(model, know_tonight(model, build_dial_log(attempts, customers, settings), as_of, known), slots)
-
-
-def predict_cross_join(scorer: Scorer, customer_rows: np.ndarray, n_earlier: int = 0) -> Iterator[np.ndarray]:
-    """The same probabilities the slow way, slot by slot with LightGBM's own predict: for tests and benchmarks."""
-    evidence = scorer.evidence.take(customer_rows, n_earlier)
-    for slot_row in range(len(scorer.slots)):
-        slots = scorer.slots.iloc[np.full(len(customer_rows), slot_row)]
-        yield scorer.model.predict_rows(build_rows(evidence, slots, scorer.model.attributes))
 
 
 def know_tonight(model: ContactModel, log: DialLog, as_of: pd.Timestamp, known: KnownPersons | None = None) -> Evidence:

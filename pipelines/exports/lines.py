@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +43,8 @@ def write_lines(batches: Iterable[pa.Table], names: tuple[str, ...], file: Path)
         for batch in batches:
             if len(batch):
                 cells = [_spell(name, batch[name].combine_chunks()) for name in names]
-                _write_texts(pc.binary_join_element_wise(pc.binary_join_element_wise(*cells, ","), "", "\r\n"), out)
+                rows = pc.binary_join_element_wise(*cells, ",")
+                out.write(read_letters(pc.binary_join_element_wise(rows, "", "\r\n")))
             n_rows += len(batch)
     return n_rows
 
@@ -74,6 +75,17 @@ def defuse(texts: Any) -> Any:
     return pc.if_else(pc.match_substring_regex(texts, _RISKY), pc.binary_join_element_wise("'", texts, ""), texts)
 
 
+def read_letters(texts: Any) -> memoryview:
+    """All texts of an array, of which there is one at least, one behind the other as they lie in memory.
+
+    >>> bytes(read_letters(pa.array(["a", "bc", "d"])[1:]))
+    b'bcd'
+    """
+    offsets, letters = texts.buffers()[1:]
+    ends = np.frombuffer(offsets, dtype=np.int64 if pa.types.is_large_string(texts.type) else np.int32)
+    return memoryview(letters)[ends[texts.offset] : ends[texts.offset + len(texts)]]
+
+
 def _spell(name: str, cells: Any) -> Any:
     texts = spell_cells(cells, IN_FULL if name == "value" else SIX_DECIMALS)
     if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
@@ -96,10 +108,3 @@ def _round(cells: Any) -> Any:
     whole, rest = (pa.array(part).cast(pa.string()) for part in millionths)
     digits: list[Any] = [whole, pc.utf8_lpad(rest, 6, "0"), "."]
     return pc.if_else(cells.is_null(), "", pc.binary_join_element_wise(*digits))
-
-
-def _write_texts(texts: Any, out: IO[bytes]) -> None:
-    """Write texts one after another: their bytes lie in memory as they belong into the file."""
-    _, offsets, letters = texts.buffers()
-    begin, end = np.frombuffer(offsets, dtype=np.int32)[[texts.offset, texts.offset + len(texts)]]
-    out.write(memoryview(letters)[begin:end])

@@ -19,6 +19,7 @@ import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
 from pipelines.exports.delimited import SHARES
+from pipelines.exports.lines import read_letters
 
 LONGEST = 32_767  # characters that Excel lets a cell hold
 _EPOCH, _DAY = pd.Timestamp("1899-12-30"), pd.Timedelta(days=1)
@@ -180,8 +181,4 @@ def _join(*parts: Any) -> Any:
 def _read_bytes(texts: Any) -> bytes:
     """All texts, one behind the other, as they lie in memory."""
     whole: Any = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    if not len(whole):
-        return b""
-    offsets, laid = whole.buffers()[1:]
-    ends = memoryview(offsets).cast("q")
-    return bytes(memoryview(laid)[ends[whole.offset] : ends[whole.offset + len(whole)]])
+    return bytes(read_letters(whole)) if len(whole) else b""
