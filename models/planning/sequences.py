@@ -33,12 +33,6 @@ def compiled(function: Compiled) -> Compiled:
     return cast(Compiled, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
-def compiled_lean(function: Compiled) -> Compiled:
-    """Compile with numba, free to add in any order and to take numbers for numbers, which lets loops be vectorised."""
-    free = {"nnan", "nsz", "reassoc", "contract", "arcp"}
-    return cast(Compiled, numba.njit(cache=True, error_model="numpy", fastmath=free)(function))
-
-
 @dataclass(frozen=True)
 class Demand:
     """What dials are worth, and how many a customer may receive: all that prices, schedule and staffing need.
@@ -246,27 +240,30 @@ def sum_best_values(
         totals[block] = total
 
 
-@compiled_lean
+@compiled
 def share_day(p_first: Any, weight: Any, cost: Any, tau: float, first: Any, last: Any, share: Any) -> Any:
     """Gain of a day's best dial, and the sum of ``share``: e^((gain - best) / tau) of every lawful one.
 
-    Two plain loops over single precision, so that the processor takes eight slots at once.
+    Plain loops over single precision let the processor take eight slots at once; only greatest and sum go one by one,
+    in their order, because free rules of arithmetic would let results depend on how numba was compiled.
     """
-    best = np.float32(NEVER)
     for s in range(first, last):
         gain = np.float32(np.float64(weight * p_first[s]) - cost[s])
-        gain = gain if p_first[s] >= 0 else np.float32(NEVER)
-        best = gain if gain > best else best
-    total = np.float32(0)
+        share[s] = gain if p_first[s] >= 0 else np.float32(NEVER)
+    best = np.float32(NEVER)
+    for s in range(first, last):
+        best = share[s] if share[s] > best else best
     for s in range(first, last):
         far = np.float32((np.float64(weight * p_first[s]) - cost[s] - np.float64(best)) / tau)
         power = soft_exp(far if far > np.float32(-FAR) else np.float32(-FAR))
         share[s] = power if p_first[s] >= 0 else np.float32(0)
+    total = np.float32(0)
+    for s in range(first, last):
         total += share[s]
     return best, total
 
 
-@compiled_lean
+@compiled
 def soft_exp(far: Any) -> Any:
     """e^far for -FAR <= far <= 0, single precision: Taylor's series of a 64th, squared six times; relative error 1e-5.
 
@@ -319,7 +316,7 @@ def add_soft_use(
     return float(value[0])
 
 
-@compiled_lean
+@compiled
 def _pass_flow(depth: int, day_start: Any, load: Any, chance: Any, share: Any, flow: Any, use: Any) -> None:
     """Send one customer through the days; ``chance[d, k] * share[k, s]`` of those with k dials take slot s of day d."""
     flow[: depth + 1] = 0.0
