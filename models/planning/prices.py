@@ -12,7 +12,7 @@ from models.planning.sequences import Demand, FloatArray, IntArray, build_single
 
 SMOOTHING = (0.1, 0.03, 0.01)  # tau as a share of the mean best value, lowered step by step
 FINER = (0.003, 0.001)  # where customers are few, or a plan's gap asks for it
-FEW = 2_000  # customers few enough for the finest prices at once
+FEW = 500  # customers few enough for the finest prices at once
 SAMPLE = 8_000  # customers on whom the first, coarse steps are taken
 ROUNDS = 60  # most L-BFGS-B iterations per step
 
@@ -147,7 +147,7 @@ def mean_best(demand: Market) -> float:
 def steps_for(n: int, is_near: bool) -> tuple[float, ...]:
     """Smoothings to take on n customers, from prices that are near or not: finer ones where customers are few.
 
-    >>> steps_for(5_000, is_near=True), steps_for(2_000, is_near=True)
+    >>> steps_for(5_000, is_near=True), steps_for(500, is_near=True)
     ((0.01,), (0.01, 0.003, 0.001))
     """
     return (SMOOTHING[-1:] if is_near else SMOOTHING) + (FINER if n <= FEW else ())
