@@ -25,6 +25,7 @@ from models.planning.sequences import (
 )
 
 ROUNDING = 1e-3  # of a place or an agent-second: chances are known to float32
+AT_STAKE = 1e-3  # of a sequence's worth goes into regret: who has two slots as good may lose both
 
 
 class Board(NamedTuple):
@@ -237,11 +238,10 @@ def _find_regrets(
             if depth == 0:
                 continue
             best = fill_values(p_first[i], weight[i], depth, day_start, cost, value, choice)
-            others, n_chosen = p_first[i].copy(), read_sequence(choice, n_days, sequence)
-            for x in range(n_chosen):
-                others[sequence[x]] = -1.0
+            rest, n_chosen = p_first[i].copy(), read_sequence(choice, n_days, sequence)
+            rest[sequence[:n_chosen]] = -1.0
             if n_chosen > 0:
-                regrets[i] = best - fill_values(others, weight[i], depth, day_start, cost, value, choice)
+                regrets[i] = (1 + AT_STAKE) * best - fill_values(rest, weight[i], depth, day_start, cost, value, choice)
 
 
 @compiled
