@@ -23,6 +23,7 @@ import pandas as pd
 
 from models.contact.bordered import solve_bordered
 from models.contact.cells import add_cells, add_step, add_table, slope_of_rows, sum_cells, sum_pairs
+from models.contact.curves import believe_in, learn_shapes, second_moment, smooth_shapes, to_coefficients
 
 SLOT_KEYS = {"": 1, "part": 8, "day_hour": 48, "hour_of_week": 168, "week_of_month": 6, "is_holiday": 2, "is_gotobi": 2}
 """Slot keys of tables and their numbers of levels; ``day_hour`` is the hour, on working days and on free days."""
@@ -31,11 +32,7 @@ _FIRST_VARIANCE = 0.02
 _LEAST_VARIANCE = 1e-5
 _INTERCEPT_VARIANCE = 1e4
 _LONGEST_STEP = 2.0
-_HOURS_ALIKE = 1.5  # standard deviation, hours, of the kernel of a curve
-_KINDS_ALIKE, _KIND_SHARE = 0.5, 0.3  # how alike working and free days are; a kind of day as a whole
-_N_SHAPES = 12  # of a curve over both kinds of day
-_FAITH_IN_SMOOTH = 10.0  # levels' worth of belief in the smooth shapes before any are learned
-_MOST_TOGETHER = 600  # coefficients of a table that is solved together with others
+_MOST_LEVELS = 50  # of a table that is solved together with others, and of a key that gets curves
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def list_tables(
     crossed = dict.fromkeys([*attributes, *segment_by, *pairs, "×".join(segment_by)])
     overall = [("", key) for key in SLOT_KEYS]
     levels = [(key, "") for key in crossed if key]
-    curves = [(key, "day_hour") for key in crossed if key and n_levels[key] * _N_SHAPES <= _MOST_TOGETHER]
+    curves = [(key, "day_hour") for key in crossed if key and n_levels[key] <= _MOST_LEVELS]
     return [*overall, *levels, *curves]
 
 
@@ -124,6 +121,7 @@ def fit_effects(
     n_sweeps: int,
     weight: np.ndarray | None = None,
     doubt: float = 10.0,
+    alike: list[EffectTable] | None = None,
 ) -> list[EffectTable]:
     """Sweep over the tables, each taking a shrunk Newton step given the others and the persons.
 
@@ -142,6 +140,8 @@ def fit_effects(
         What each row counts for; 1 by default.
     doubt
         Effects' worth of belief that curves do not differ.
+    alike
+        Tables whose curves show what shapes to begin with; by default those given.
 
     Returns
     -------
@@ -156,7 +156,8 @@ def fit_effects(
         doubt=doubt,
     )
     fitted, shapes = list(tables), {key: np.eye(n_levels) for key, n_levels in SLOT_KEYS.items()}
-    shapes["day_hour"] = _smooth_shapes()
+    if any(table.slot_key == "day_hour" for table in tables):
+        shapes["day_hour"] = _start_shapes(tables if alike is None else alike, slot_code["day_hour"])
     together = [k for k, table in enumerate(tables) if _is_solved_together(table)]
     alone = [k for k in range(len(tables)) if k not in together]
     joint = _Joint([tables[k] for k in together], customer_codes, slot_code)
@@ -190,7 +191,7 @@ class _Rows:
 
 
 def _is_solved_together(table: EffectTable) -> bool:
-    return table.slot_key in ("", "day_hour") and len(table.values) * _N_SHAPES <= _MOST_TOGETHER
+    return table.slot_key in ("", "day_hour") and len(table.values) <= _MOST_LEVELS
 
 
 class _Joint:
@@ -215,7 +216,7 @@ class _Joint:
         if not tables:
             return [], shapes["day_hour"]
         slope, curvature, _ = rows.slopes(self._cell, len(self._levels[0]))
-        now = np.concatenate([_to_coefficients(t, shapes[t.slot_key]).ravel() for t in tables])
+        now = np.concatenate([to_coefficients(t.values, shapes[t.slot_key]).ravel() for t in tables])
         ends = np.cumsum([len(t.values) * shapes[t.slot_key].shape[1] for t in tables])
         stretches = [slice(int(start), int(end)) for start, end in zip(np.append(0, ends[:-1]), ends, strict=True)]
         precision = np.repeat([1.0 / t.variance for t in tables], [s.stop - s.start for s in stretches])
@@ -225,15 +226,15 @@ class _Joint:
         moved = self._spread_out(step, stretches, tables, shapes)
         kept = min(1.0, _LONGEST_STEP / max(float(np.abs(moved).max()), 1e-12))
         add_step(rows.logit, kept * moved, self._cell)
-        stepped, moments = [], [_FAITH_IN_SMOOTH * np.eye(_N_SHAPES)]
+        stepped, moments = [], [believe_in(shapes["day_hour"])]
         for table, stretch in zip(tables, stretches, strict=True):
             found, own = (now + kept * step)[stretch], spread[stretch, stretch]
             determined = len(found) - float(np.trace(own)) / table.variance
             variance = _learn_variance(table, float(found @ found), determined, rows.doubt)
             stepped.append(_with(table, found, variance, shapes[table.slot_key]))
             if table.slot_key and table.customer_key:
-                moments.append(_second_moment(found, own) / variance)
-        return stepped, _learn_shapes(shapes["day_hour"], np.sum(moments, axis=0))
+                moments.append(second_moment(found, own, len(table.values)) / variance)
+        return stepped, learn_shapes(shapes["day_hour"], np.sum(moments, axis=0))
 
     def _cells(self, nth: int, n_slots: int) -> np.ndarray:
         """Cell (level, slot) of every combination in a table; the slot is left out of a table that has one."""
@@ -293,7 +294,7 @@ def _step_alone(table: EffectTable, rows: _Rows, cell: np.ndarray, shapes: np.nd
     size = table.values.shape
     slope, curvature, n_rows = (sums.reshape(size) for sums in rows.slopes(cell, table.values.size))
     levels = np.flatnonzero(n_rows.any(axis=1))
-    now = _to_coefficients(table, shapes)
+    now = to_coefficients(table.values, shapes)
     bent = np.einsum("sr,ls,sq->lrq", shapes, curvature[levels], shapes, optimize=True)
     spread = np.linalg.inv(bent + np.eye(shapes.shape[1]) / table.variance)
     step = np.einsum("lrq,lq->lr", spread, slope[levels] @ shapes - now[levels] / table.variance)
@@ -305,37 +306,20 @@ def _step_alone(table: EffectTable, rows: _Rows, cell: np.ndarray, shapes: np.nd
     return stepped
 
 
-def _to_coefficients(table: EffectTable, shapes: np.ndarray) -> np.ndarray:
-    """Coefficients (n_levels, n_shapes) whose curves come nearest to the table's values."""
-    return np.asarray(np.linalg.lstsq(shapes, table.values.T.astype("float64"), rcond=None)[0].T)
+def _start_shapes(tables: list[EffectTable], day_hours: np.ndarray) -> np.ndarray:
+    """Smooth shapes, bent to the curves that are there already."""
+    shapes = smooth_shapes(np.unique(day_hours))
+    moment = believe_in(shapes)
+    for table in tables:
+        if table.customer_key and table.slot_key == "day_hour":
+            found = to_coefficients(table.values, shapes)
+            moment += found.T @ found / table.variance
+    return learn_shapes(shapes, moment)
 
 
 def _with(table: EffectTable, coefficients: np.ndarray, variance: float, shapes: np.ndarray) -> EffectTable:
     values = coefficients.reshape(len(table.values), -1) @ shapes.T
     return replace(table, values=values, variance=variance)
-
-
-def _smooth_shapes() -> np.ndarray:
-    """Shapes of curves over working and free days; (48, _N_SHAPES), covariance of cells = shapes @ shapes.T."""
-    hour, kind = np.arange(48) % 24, np.arange(48) // 24
-    apart = np.abs(hour[:, None] - hour)
-    smooth = np.exp(-0.5 * (np.minimum(apart, 24 - apart) / _HOURS_ALIKE) ** 2)
-    same = kind[:, None] == kind
-    values, vectors = np.linalg.eigh(smooth * np.where(same, 1.0, _KINDS_ALIKE) + _KIND_SHARE * same)
-    return np.asarray(vectors[:, -_N_SHAPES:] * np.sqrt(values[-_N_SHAPES:]))
-
-
-def _second_moment(found: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Expected sum over levels of a level's coefficients times themselves; (n_shapes, n_shapes)."""
-    by_level = found.reshape(-1, _N_SHAPES)
-    blocks = spread.reshape(len(by_level), _N_SHAPES, len(by_level), _N_SHAPES)
-    return np.asarray(by_level.T @ by_level + np.einsum("lalb->ab", blocks))
-
-
-def _learn_shapes(shapes: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    """Shapes whose covariance is what the curves of all levels have shown (an EM step), the mean size kept."""
-    moment = moment * (_N_SHAPES / np.trace(moment))
-    return np.asarray(shapes @ np.linalg.cholesky(moment + 1e-6 * np.eye(_N_SHAPES)))
 
 
 def sum_effects(

@@ -262,6 +262,7 @@ def add_lately(fitted: Hierarchy, log: DialLog, settings: Settings, days: int) -
         _FIRST_SWEEPS,
         counts,
         _DOUBT_LATELY,
+        fitted.tables,
     )
     return replace(fitted, tables=[*fitted.tables, *tables])
 
