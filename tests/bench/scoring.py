@@ -3,9 +3,9 @@
 A model is trained by LightGBM on simulated dials of customers (sixteen features: skewed counts, shares, ages, codes,
 some missing) in the 84 real slots of a week. Ours scores every customer in every slot. The rivals score the rows of the
 cross join, for a sample of the customers, and their seconds are scaled up to all of them; building those rows is not
-counted against them. tl2cgen is no dependency and is left out where it cannot be imported. Printed: seconds (best of
-the runs), ratio, greatest difference of the probability, how ours grows, peak memory, and the load of the machine,
-which slows everyone.
+counted against them. tl2cgen is no dependency and is left out where it cannot be imported. Every way is timed in every
+round. Printed: seconds and ratio (median of the rounds, its least and most), greatest difference of the probability,
+how ours grows (best of as many runs), peak memory, and the load of the machine, which slows everyone.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import lightgbm as lgb
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--trees", type=int, default=400)
     parser.add_argument("--leaves", type=int, default=31)
     parser.add_argument("--sample", type=int, default=1_000, help="customers that the rivals score")
-    parser.add_argument("--runs", type=int, default=3, help="best of")
+    parser.add_argument("--runs", type=int, default=5, help="rounds, of each of which every way is timed once")
     asked = parser.parse_args()
     print(
         f"load average {os.getloadavg()}, {os.cpu_count()} cores; rivals on {asked.sample:,} customers, scaled up",
@@ -85,33 +86,44 @@ def train(n_trees: int, n_leaves: int, rng: np.random.Generator, n: int = 40_000
     return lgb.train(params, lgb.Dataset(np.column_stack([customers, slots]), is_contact), n_trees)
 
 
-def compare(booster: lgb.Booster, customers: np.ndarray, slots: np.ndarray, n_sample: int, n_runs: int) -> pd.DataFrame:
-    """Per way: seconds for all customers, times ours, and the greatest difference from LightGBM's probability."""
+def compare(
+    booster: lgb.Booster, customers: np.ndarray, slots: np.ndarray, n_sample: int, n_rounds: int
+) -> pd.DataFrame:
+    """Per way: seconds for all customers, times ours, and the greatest difference from LightGBM's probability.
+
+    Every round times every way once, one after the other, so that a slow minute of the machine slows them all.
+    """
     sample = customers[:n_sample]
     rows = np.column_stack([np.repeat(sample, len(slots), axis=0), np.tile(slots, (len(sample), 1))])
     scale = len(customers) / len(sample)
     truth = np.asarray(booster.predict(rows, num_threads=N_THREADS))
-    compile_seconds = best_of(n_runs, lambda: compile_forest(booster, slots, N_FEATURES))
     logits = score(booster, customers, slots)
     apart = float(np.abs(1 / (1 + np.exp(-logits[:n_sample].ravel().astype("float64"))) - truth).max())
-    ours = time_ours(booster, customers, slots, n_runs)
-    told: dict[str, tuple[float, float]] = {
-        "ours": (ours, apart),
-        "ours, with its compilation": (ours + compile_seconds, apart),
+    ways: dict[str, tuple[Callable[[], object], float, float]] = {
+        "ours": (ready_ours(booster, customers, slots), 1.0, apart),
+        "ours, compilation of the trees": (lambda: compile_forest(booster, slots, N_FEATURES), 1.0, apart),
+        "LightGBM, one batch": (lambda: booster.predict(rows, num_threads=N_THREADS), scale, 0.0),
     }
-    whole = scale * best_of(n_runs, lambda: booster.predict(rows, num_threads=N_THREADS))
-    told["LightGBM, one batch"] = (whole, 0.0)
-    batch, seconds = min(((size, time_batches(booster, rows, size)) for size in BATCHES), key=lambda pair: pair[1])
-    told[f"LightGBM, best batch ({batch:,} rows)"] = (scale * seconds, 0.0)
+    for size in BATCHES:
+        ways[f"LightGBM, batches of {size:,} rows"] = (partial(predict_batches, booster, rows, size), scale, 0.0)
     try:
         compiled = compile_c(booster, rows)
-        p = compiled().ravel()  # also loads the library before the clock runs
-        told["tl2cgen, compiled C"] = (scale * best_of(n_runs, compiled), float(np.abs(p - truth).max()))
+        ways["tl2cgen, compiled C"] = (compiled, scale, float(np.abs(compiled().ravel() - truth).max()))
     except ImportError as error:
         print(f"tl2cgen is left out: {error}")
-    table = pd.DataFrame(told, index=["seconds", "max_difference"]).T
-    table.insert(1, "times_ours", table["seconds"] / ours)
-    return table
+    rounds = pd.DataFrame(
+        [{name: scaled * best_of(1, work) for name, (work, scaled, _) in ways.items()} for _ in range(n_rounds)]
+    )
+    times = rounds.div(rounds["ours"], axis=0)
+    return pd.DataFrame(
+        {
+            "seconds": rounds.median(),
+            "times_ours": times.median(),
+            "least": times.min(),
+            "most": times.max(),
+            "max_difference": {name: found for name, (_, _, found) in ways.items()},
+        }
+    )
 
 
 def score(booster: lgb.Booster, customers: np.ndarray, slots: np.ndarray) -> np.ndarray:
@@ -121,20 +133,18 @@ def score(booster: lgb.Booster, customers: np.ndarray, slots: np.ndarray) -> np.
     return logits
 
 
-def time_ours(booster: lgb.Booster, customers: np.ndarray, slots: np.ndarray, n_runs: int) -> float:
-    """Seconds of ours for a compiled forest."""
+def ready_ours(booster: lgb.Booster, customers: np.ndarray, slots: np.ndarray) -> Callable[[], object]:
+    """Our way with a compiled forest, ready to score all customers."""
     forest = compile_forest(booster, slots, N_FEATURES)
     logits, columns = np.zeros((len(customers), len(slots)), dtype="float32"), np.arange(len(slots))
     forest.add_to(logits[:10], columns, customers[:10])  # compile before the clock runs
-    return best_of(n_runs, lambda: forest.add_to(logits, columns, customers))
+    return lambda: forest.add_to(logits, columns, customers)
 
 
-def time_batches(booster: lgb.Booster, rows: np.ndarray, size: int) -> float:
-    """Seconds of LightGBM in batches."""
-    began = time.perf_counter()
+def predict_batches(booster: lgb.Booster, rows: np.ndarray, size: int) -> None:
+    """LightGBM in batches."""
     for first in range(0, len(rows), size):
         booster.predict(rows[first : first + size], num_threads=N_THREADS)
-    return time.perf_counter() - began
 
 
 def compile_c(booster: lgb.Booster, rows: np.ndarray) -> Callable[[], np.ndarray]:
@@ -154,10 +164,10 @@ def tell_growth(booster: lgb.Booster, customers: np.ndarray, n_runs: int) -> str
     """Seconds of ten times the customers, twice the slots and twice the trees, as multiples."""
     half = booster.num_trees() // 2
     few = lgb.Booster(model_str=booster.model_to_string(num_iteration=half))
-    once = time_ours(booster, customers, draw_slots(7), n_runs)
-    people = once / time_ours(booster, customers[: len(customers) // 10], draw_slots(7), n_runs)
-    slots = time_ours(booster, customers, draw_slots(14), n_runs) / once
-    trees = once / time_ours(few, customers, draw_slots(7), n_runs)
+    once = best_of(n_runs, ready_ours(booster, customers, draw_slots(7)))
+    people = once / best_of(n_runs, ready_ours(booster, customers[: len(customers) // 10], draw_slots(7)))
+    slots = best_of(n_runs, ready_ours(booster, customers, draw_slots(14))) / once
+    trees = once / best_of(n_runs, ready_ours(few, customers, draw_slots(7)))
     return f"customers ×10 costs ×{people:.2f}, slots ×2 costs ×{slots:.2f}, trees ×2 costs ×{trees:.2f}"
 
 
