@@ -32,6 +32,7 @@ _FIRST_VARIANCE = 0.02
 _LEAST_VARIANCE = 1e-5
 _INTERCEPT_VARIANCE = 1e4
 _LONGEST_STEP = 2.0
+_LITTLE = 0.0004  # variance of curves in doubt: at nothing at all they would stay, whatever later sweeps find
 _MOST_LEVELS = 50  # of a table that is solved together with others, and of a key that gets curves
 
 
@@ -337,9 +338,9 @@ def sum_effects(
 def _learn_variance(table: EffectTable, squares: float, n_determined: float, doubt: float) -> float:
     """MacKay's fixed point: squares of the effects over the number of effects that the data determine.
 
-    Of curves a few more, as a prior for none: they have many shapes, and little data would find one in pure noise.
+    Of curves a few more, as a prior for hardly any: they have many shapes, and little data would find one in noise.
     """
     if not (table.customer_key or table.slot_key):
         return table.variance
     n_none = doubt if table.customer_key and table.slot_key else 0.0
-    return float(np.clip(squares / max(n_determined + n_none, 1e-9), _LEAST_VARIANCE, 4.0))
+    return float(np.clip((squares + n_none * _LITTLE) / max(n_determined + n_none, 1e-9), _LEAST_VARIANCE, 4.0))

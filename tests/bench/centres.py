@@ -39,14 +39,14 @@ class Centre:
         """What the scorer's plans are made from."""
         return Outlook(scorer, self.eligibility, self.slots, self.tables, self.settings)
 
-    def value_plan(self, scorer: Scorer) -> float:
-        """True keyman contacts per dial made of the plan that the scorer makes at the given places."""
+    def value_plan(self, scorer: Scorer) -> np.ndarray:
+        """Value, as of :meth:`value_dials`, of the plan that the scorer makes at the given places."""
         plan = build_call_plan(self.look_ahead(scorer), self.places).dials
         return self.value_dials(plan["customer_row"].to_numpy(), plan["slot_row"].to_numpy())
 
-    def value_past_way(self, rng: np.random.Generator) -> float:
+    def value_past_way(self, rng: np.random.Generator) -> np.ndarray:
         """The same of the past way of calling, mean of a few draws."""
-        return float(np.mean([self.value_dials(*self.draw_past_way(rng)) for _ in range(N_PAST_DRAWS)]))
+        return np.mean([self.value_dials(*self.draw_past_way(rng)) for _ in range(N_PAST_DRAWS)], axis=0)
 
     def draw_past_way(
         self, rng: np.random.Generator, places: np.ndarray | None = None, dials_left: np.ndarray | None = None
@@ -65,13 +65,16 @@ class Centre:
         rows, slot_rows = simulate_past_way(shares, segment[who.eligible_rows], who.lawful, left, day, given, rng)
         return who.eligible_rows[rows], slot_rows
 
-    def value_dials(self, customer_rows: np.ndarray, slot_rows: np.ndarray) -> float:
-        """True keyman contacts per dial made: a dial is made when the earlier ones of its series have failed."""
+    def value_dials(self, customer_rows: np.ndarray, slot_rows: np.ndarray) -> np.ndarray:
+        """True keyman contacts per dial made, and per place; (2,).
+
+        A dial is made when the earlier ones of its series have failed, and takes its place whether it is made or not.
+        """
         order = np.lexsort((slot_rows, customer_rows))
         rows, slots = customer_rows[order], slot_rows[order]
         p = self.world.true_plan_p(rows, pd.DatetimeIndex(self.slots["slot_start"])[slots]).astype("float64")
         made = pd.Series(1.0 - p).groupby(rows).cumprod().groupby(rows).shift(1, fill_value=1.0).to_numpy()
-        return float(made @ p / made.sum())
+        return made @ p / np.array([made.sum(), len(p)])
 
 
 def build_centre(kind: str, n_customers: int, seed: int, settings: Settings | None = None) -> Centre:

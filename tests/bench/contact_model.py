@@ -2,8 +2,9 @@
 
 In each sample world every rival learns from the same three months and plans the same week at fixed staffing. Its
 predictions are judged on the dials that the past way of calling would make in that week, its plan by the true contacts
-per dial. The reference knows the laws of the world but not its persons: nobody can be expected to do better. Share of
-the attainable gain = (lift - 1) / (lift of the reference - 1).
+per dial made. The reference knows the laws of the world but not its persons: nobody can be expected to do better. Share
+of the attainable gain = (lift - 1) / (lift of the reference - 1), per dial made and, as plans are made for, per place:
+a second dial takes its place even where the first one has reached the customer.
 """
 
 import argparse
@@ -77,14 +78,15 @@ def judge_rivals(centre: Centre, asked: argparse.Namespace) -> pd.DataFrame:
         told[name] = {
             **{key: measured[key] for key in ("log_loss", "auc", "brier", "calibration_error")},
             "expected/true": own.mean() / truth[rows, slot_rows].mean(),
-            "lift": centre.value_plan(predict) / past,
+            **dict(zip(("lift", "lift_by_place"), centre.value_plan(predict) / past, strict=True)),
             "fit_s": fitted - began,
             "plan_s": time.perf_counter() - fitted,
         }
     table = pd.DataFrame(told).T
-    best = table["lift"].iloc[-1] - 1.0
-    table.insert(6, "share", (table["lift"] - 1.0) / best if best > 0.005 else np.nan)
-    return table.round({"log_loss": 4, "auc": 3, "brier": 4, "calibration_error": 4, "expected/true": 3, "lift": 3})
+    for lift in ("lift", "lift_by_place"):
+        best = table[lift].iloc[-1] - 1.0
+        table[lift.replace("lift", "share")] = (table[lift] - 1.0) / best if best > 0.005 else np.nan
+    return table.round({"log_loss": 4, "auc": 3, "brier": 4, "calibration_error": 4, "fit_s": 0, "plan_s": 0}).round(3)
 
 
 def list_rivals(centre: Centre, asked: argparse.Namespace) -> dict[str, Callable[[], Predict]]:

@@ -86,11 +86,11 @@ def judge_night(kind: str, n_customers: int, seed: int) -> dict[str, float | int
 
 def count_gains(centre: Centre, rows: np.ndarray, slot_rows: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
     """True timing, list and total of a plan, counted as ``models.planning.gains`` defines them, and its true rate."""
-    rate, past = centre.value_dials(rows, slot_rows), centre.value_past_way(rng)
+    rate, past = centre.value_dials(rows, slot_rows)[0], centre.value_past_way(rng)[0]
     eligible = centre.eligibility.eligible_rows
     dials_of = np.bincount(np.searchsorted(eligible, rows), minlength=len(eligible))
     places = np.bincount(slot_rows, minlength=len(centre.slots))
-    moved = [centre.value_dials(*centre.draw_past_way(rng, places, dials_of)) for _ in range(N_PAST_DRAWS)]
+    moved = [centre.value_dials(*centre.draw_past_way(rng, places, dials_of))[0] for _ in range(N_PAST_DRAWS)]
     same = float(np.mean(moved))
     return {"timing": rate / same, "list": same / past, "total": rate / past, "rate": rate}
 
