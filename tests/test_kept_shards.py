@@ -1,13 +1,13 @@
-"""The log of a large source: what is kept by shards from night to night says what the log says, whatever was done to it."""
+"""The log of a large source: kept by shards from night to night, it says what was said."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from test_kept import PEOPLE, ZONE, compare, draw_log, live_on
+from test_kept import ZONE, compare, draw_log, live_on
 
 from configs.errors import SourceError
 from features.judged import judge_log, take_rows
@@ -41,11 +41,10 @@ def compare_parts(kept: KeptShards, log: pd.DataFrame, n_parts: int) -> None:
         compare(kept.read(number, n_parts), take_rows(whole, np.flatnonzero(shards == number)))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_log_kept_over_nights_is_the_log_read_at_once(seed: int, tmp_path: Path) -> None:
-    rng = np.random.default_rng(seed)
-    log = draw_log(rng, 150)
-    for night in range(1, 5):
+def test_a_log_kept_over_nights_is_the_log_read_at_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    log = draw_log(rng, 100)
+    for night in range(1, 4):
         kept = keep(log, tmp_path)
         assert kept.n_rows == len(log)
         compare_parts(kept, log, 4)
@@ -54,19 +53,18 @@ def test_a_log_kept_over_nights_is_the_log_read_at_once(seed: int, tmp_path: Pat
 
 def test_a_night_reads_only_what_is_new(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
-    log = draw_log(rng, 300)
-    assert keep(log, tmp_path).n_read == 300
+    log = draw_log(rng, 140)
+    assert keep(log, tmp_path).n_read == 140
     assert keep(log, tmp_path).n_read == 0
-    grown = pd.concat([log, draw_log(rng, 30, 900)], ignore_index=True)
+    grown = pd.concat([log, draw_log(rng, 20, 900)], ignore_index=True)
     again = keep(grown, tmp_path)
-    assert 30 <= again.n_read <= 30 + 2 * row_groups.ROWS
+    assert 20 <= again.n_read <= 20 + 2 * row_groups.ROWS
     assert again.note == ""
-    corrected = grown.assign(outcome=grown["outcome"].mask(grown.index == 150, "voicemail"))
+    corrected = grown.assign(outcome=grown["outcome"].mask(grown.index == 70, "voicemail"))
     changed = keep(corrected, tmp_path)
     blocks = cut_groups(tmp_path / "call_attempts.parquet")
     lines = [block.first_row - 2 for block in blocks] + [len(corrected)]
-    sizes = {begin: end - begin for begin, end in zip(lines, lines[1:], strict=False) if begin <= 150 < end}
-    assert [changed.n_read] == list(sizes.values())
+    assert [changed.n_read] == [end - begin for begin, end in pairwise(lines) if begin <= 70 < end]
     assert "changed, added or removed since the last run" in changed.note
     files = [file.name for file in (tmp_path / "kept").rglob("*") if file.is_file()]
     assert sorted(files) == sorted([*(f"{block.digest}.arrow" for block in blocks), "log.json"])
@@ -94,21 +92,21 @@ def test_blocks_follow_the_row_groups_and_are_read_piece_by_piece(tmp_path: Path
 
 
 def test_a_centre_that_grows_keeps_its_log_until_it_has_more_than_doubled(tmp_path: Path) -> None:
-    log = draw_log(np.random.default_rng(6), 200)
-    n_read = [keep(log, tmp_path, n_parts).n_read for n_parts in (4, 8, 2, 4, 16, 32, 8)]
-    assert n_read == [200, 0, 0, 0, 200, 0, 200]
+    log = draw_log(np.random.default_rng(6), 60)
+    n_read = [keep(log, tmp_path, n_parts).n_read for n_parts in (4, 8, 2, 16, 4)]
+    assert n_read == [60, 0, 0, 60, 60]
     for n_parts in (1, 4, 16):
         compare_parts(keep(log, tmp_path, 4), log, n_parts)
 
 
 def test_what_is_kept_and_damaged_is_made_again(tmp_path: Path) -> None:
-    log = draw_log(np.random.default_rng(7), 200)
+    log = draw_log(np.random.default_rng(7), 140)
     keep(log, tmp_path)
     files = sorted((tmp_path / "kept").rglob("*.arrow"))
     files[0].write_bytes(b"ARROW1")
     files[1].unlink()
     mended = keep(log, tmp_path)
-    assert 0 < mended.n_read < 200
+    assert 0 < mended.n_read < 140
     compare_parts(mended, log, 4)
     content = bytearray(files[2].read_bytes())
     content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)
@@ -123,8 +121,8 @@ def test_what_is_kept_and_damaged_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_forgotten_customer_is_in_nothing_that_is_kept(tmp_path: Path) -> None:
-    log = draw_log(np.random.default_rng(4), 300)
-    log = log.assign(customer_id=log["customer_id"].mask((log["customer_id"] == "c2") & (log.index > 99), "c3"))
+    log = draw_log(np.random.default_rng(4), 120)
+    log = log.assign(customer_id=log["customer_id"].mask((log["customer_id"] == "c2") & (log.index > 49), "c3"))
     folder = find_kept_shards(tmp_path, "/data/centre")
     keep_log(write_log(log, tmp_path), folder, ZONE, 4)
     n_files = len(list(folder.rglob("*.arrow")))
@@ -136,8 +134,6 @@ def test_a_forgotten_customer_is_in_nothing_that_is_kept(tmp_path: Path) -> None
     for file in left:
         ids = pa.ipc.open_file(file.read_bytes()).read_all()["customer_id"].to_pylist()
         assert "c2" not in ids
-        assert set(ids) <= {*PEOPLE, *log["customer_id"]}
     rest = log[log["customer_id"] != "c2"].reset_index(drop=True)
     after = keep_log(write_log(rest, tmp_path), folder, ZONE, 4)
     compare_parts(after, rest, 4)
-    assert pq.ParquetFile(tmp_path / "call_attempts.parquet").metadata.num_rows == after.n_rows
