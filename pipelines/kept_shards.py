@@ -5,8 +5,14 @@ A run reads and judges only the blocks that it has not met before, one piece at 
 the night is settled anew for every chunk (``features.attempts``).
 """
 
+import os
 import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +36,9 @@ from pipelines.shards import count_pieces, find_shards, has_customer, open_shard
 from pipelines.sources import row_groups
 from pipelines.sources.row_groups import GroupBlock, cut_groups, read_pieces
 from pipelines.stages import tell_step
+
+WORTH_A_PROCESS = 4
+"""Blocks that take longer to read than a process takes to start."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +110,21 @@ def keep_log(path: Path, folder: Path, zone: str, n_parts: int, *, rebuild: bool
     home, n_shards = _find_home(folder, name_judge(zone, shards, row_groups), n_parts)
     before, blocks = read_index(home), cut_groups(path)
     known = {fact["digest"]: fact for fact in before if count_pieces(home / f"{fact['digest']}.arrow", n_shards)}
-    n_read = 0
-    for number, block in enumerate(blocks, 1):
-        if block.digest not in known:
-            tell_step(f"read: block {number:,} of {len(blocks):,}")
-            known[block.digest] = _keep_block(path, block, home, n_shards, zone)
-            n_read += known[block.digest]["n_rows"]
+    unknown = {block.digest: block for block in blocks if block.digest not in known}
+    fresh = _keep_blocks(list(unknown.values()), partial(_keep_block, path, home, n_shards, zone))
+    known |= fresh
     facts = [known[block.digest] for block in blocks]
     sweep(folder, home, facts)
     files = tuple((home / f"{block.digest}.arrow", block.first_row) for block in blocks)
-    return KeptShards(files, n_shards, sum(fact["n_rows"] for fact in facts), n_read, tell_change(before, facts))
+    n_rows, n_read = (sum(fact["n_rows"] for fact in some) for some in (facts, fresh.values()))
+    return KeptShards(files, n_shards, n_rows, n_read, tell_change(before, facts))
 
 
 def find_kept_shards(var: Path, source: str) -> Path:
     """Folder in which the log of a large source is kept; not created.
 
-    >>> find_kept_shards(Path("/v"), "/data/centre").name
-    'dbc64efe2ce5fbd4-chunks'
+    >>> find_kept_shards(Path("/v"), "/data/centre").name[-7:]
+    '-chunks'
     """
     kept = find_kept(var, source)
     return kept.with_name(f"{kept.name}-chunks")
@@ -146,7 +153,18 @@ def _find_home(folder: Path, judge: str, n_parts: int) -> tuple[Path, int]:
     return folder / f"{judge}-{n_parts}", n_parts
 
 
-def _keep_block(path: Path, block: GroupBlock, home: Path, n_shards: int, zone: str) -> Fact:
+def _keep_blocks(blocks: Sequence[GroupBlock], keep: Callable[[GroupBlock], Fact]) -> dict[str, Fact]:
+    """Keep blocks, in as many processes as there are cores and work for them."""
+    n_processes = min(len(os.sched_getaffinity(0)), len(blocks) // WORTH_A_PROCESS)
+    facts: dict[str, Fact] = {}
+    with ProcessPoolExecutor(n_processes, get_context("spawn")) if n_processes > 1 else nullcontext() as pool:
+        for fact in map(keep, blocks) if pool is None else pool.map(keep, blocks):
+            facts[fact["digest"]] = fact
+            tell_step(f"read: block {len(facts):,} of {len(blocks):,}")
+    return facts
+
+
+def _keep_block(path: Path, home: Path, n_shards: int, zone: str, block: GroupBlock) -> Fact:
     times: list[pa.Array[Any]] = []
     with write_private(home / f"{block.digest}.arrow") as sink, open_shards(sink, n_shards) as write:
         for frame in read_pieces(path, block):

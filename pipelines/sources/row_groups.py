@@ -121,7 +121,7 @@ def _open(path: Path) -> Iterator[tuple[pa.NativeFile, pq.ParquetFile]]:
         with pa.OSFile(str(path), "r") as source:
             yield source, pq.ParquetFile(source)
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file") from error
+        raise SourceError(f"{path}: no such file: check --source") from error
     except (pa.ArrowException, OSError) as error:
         said = str(error).splitlines()[0]
         raise SourceError(f"{path.name}: damaged or cut short: {said}: export it again") from error
