@@ -147,19 +147,24 @@ def run(home: Path, way: str, per_chunk: int, n_processes: int | None) -> dict[s
     model, settings = ContactModel.from_json((home.parent / "model.json").read_text(encoding="utf-8")), Settings()
     as_of, source = pd.Timestamp(RUN_DATE, tz=settings.timezone), home / ("before" if way == WAYS[0] else "tonight")
     n_chunks = count_chunks(count_customers(source), per_chunk)
-    began, worked = time.perf_counter(), time.process_time()
+    began, worked = time.perf_counter(), count_processor_seconds()
     log_file, rebuild = source / "call_attempts.parquet", way != "next night"
     log = keep_log(log_file, home / "kept", settings.timezone, n_chunks, rebuild=rebuild)
-    reading = time.process_time() - worked
+    reading = count_processor_seconds() - worked
     plan = plan_in_chunks(source, log, home / way, model, as_of, settings, per_chunk=per_chunk, n_processes=n_processes)
     seconds = time.perf_counter() - began
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     facts: dict[str, float | str] = {"way": way, "customers": plan.n_customers, "attempts": log.n_rows}
     facts |= {"attempts_read": log.n_read, "eligible": plan.n_eligible, "dials": plan.n_dials}
     facts |= {"places_left": plan.places_left, "gap_percent": 100 * plan.gap, "contacts": plan.expected_contacts}
     facts |= {"processes": plan.n_processes, "load": os.getloadavg()[1], "seconds": seconds}
-    facts |= {"processor": sum(each.ru_utime + each.ru_stime for each in usage), "peak_gb": plan.peak_mb / 1024}
+    facts |= {"processor": count_processor_seconds(), "peak_gb": plan.peak_mb / 1024}
     return facts | {"reading what is new": reading} | plan.seconds
+
+
+def count_processor_seconds() -> float:
+    """Seconds of this process and of those that it started and has seen end."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in usage)
 
 
 def compare(place: Path) -> None:
