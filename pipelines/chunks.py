@@ -8,10 +8,13 @@ the few whose phone is also that of somebody in another chunk: these *strays* mo
 import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -107,20 +110,23 @@ def move_strays(log: KeptShards, spool: Path, n_chunks: int) -> None:
     with (spool / _MOVED).open("wb") as sink, open_shards(sink, n_chunks) as write:
         for home in np.unique(strays["home"].to_numpy()).tolist():
             theirs = strays.filter(pc.equal(strays["home"], pa.scalar(home)))
-            found = log.read(home, n_chunks)
-            at = pc.index_in(found.cells["customer_id"], theirs["id"].cast(pa.large_string())).fill_null(-1).to_numpy()
-            moved = np.flatnonzero(at >= 0)
+            moved = log.read(home, n_chunks, partial(_is_among, theirs["id"]))
             if len(moved):
-                write(take_rows(found, moved), theirs["chunk"].to_numpy()[at[moved]])
+                at = pc.index_in(moved.cells["customer_id"], theirs["id"].cast(pa.large_string()))
+                write(moved, theirs["chunk"].to_numpy()[at.to_numpy()])
 
 
 def read_chunk(log: KeptShards, spool: Path, number: int, n_chunks: int) -> tuple[pd.DataFrame, JudgedLog]:
     """Read the customers of a chunk, as ``pipelines.sources`` reads a table, and their attempts by line."""
-    own, strays = log.read(number, n_chunks), pq.read_table(spool / _STRAYS, filters=[("home", "==", number)])
-    is_away = pc.is_in(own.cells["customer_id"], strays["id"].cast(pa.large_string())).to_numpy(zero_copy_only=False)
+    away = pq.read_table(spool / _STRAYS, filters=[("home", "==", number)])["id"]
+    own = log.read(number, n_chunks, lambda ids: ~_is_among(away, ids))
     moved = read_shards([(spool / _MOVED, 0)], n_chunks, range(number, number + 1))
-    joined = join_logs([take_rows(own, np.flatnonzero(~is_away)), moved])
+    joined = join_logs([own, moved])
     return _read_customers(spool, number), take_rows(joined, np.argsort(joined.cells["row"].to_numpy(), kind="stable"))
+
+
+def _is_among(some: Any, ids: Any) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.is_in(ids, some.cast(ids.type)).to_numpy(zero_copy_only=False))
 
 
 def read_share(folder: Path, n_shares: int) -> pd.DataFrame:

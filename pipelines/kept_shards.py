@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from features.judged import CELLS, JudgedLog, judge_log, take_rows
+from features.judged import CELLS, JudgedLog, judge_log
 from pipelines import shards
 from pipelines.kept_folder import (
     KEPT,
@@ -32,7 +33,7 @@ from pipelines.kept_folder import (
     tell_fact,
     write_private,
 )
-from pipelines.shards import count_pieces, find_shards, has_customer, open_shards, read_shards
+from pipelines.shards import Choice, count_pieces, find_shards, has_customer, open_shards, read_shards
 from pipelines.sources import row_groups
 from pipelines.sources.row_groups import GroupBlock, cut_groups, read_pieces
 from pipelines.stages import tell_step
@@ -63,23 +64,30 @@ class KeptShards:
     n_read: int
     note: str
 
-    def read(self, number: int, n_parts: int) -> JudgedLog:
+    def read(self, number: int, n_parts: int, choose: Choice | None = None) -> JudgedLog:
         """Read the rows of one part of the customers: of those whose hash leaves ``number``.
 
         Parameters
         ----------
         n_parts
             A power of two.
+        choose
+            As :func:`pipelines.shards.read_shards`.
 
         Raises
         ------
         SourceError
             A kept file is damaged; the next run makes it again.
         """
-        log = read_shards(self.files, self.n_shards, range(number % self.n_shards, self.n_shards, n_parts))
+        shards = range(number % self.n_shards, self.n_shards, n_parts)
         if n_parts <= self.n_shards:
-            return log
-        return take_rows(log, np.flatnonzero(find_shards(log.cells["customer_id"], n_parts) == number))
+            return read_shards(self.files, self.n_shards, shards, choose)
+
+        def is_theirs(ids: Any) -> npt.NDArray[np.bool_]:
+            is_here = np.asarray(find_shards(ids, n_parts) == number)
+            return is_here if choose is None else is_here & choose(ids)
+
+        return read_shards(self.files, self.n_shards, shards, is_theirs)
 
 
 def keep_log(path: Path, folder: Path, zone: str, n_parts: int, *, rebuild: bool = False) -> KeptShards:

@@ -23,6 +23,7 @@ from features.quarantine import join_rejects, parse_rejects, spell_rejects
 HASHED = "CAST(hash(coalesce({id}, '')) % {n_shards} AS INTEGER)"
 """Shard of a customer in DuckDB's SQL."""
 
+Choice = Callable[[Any], npt.NDArray[np.bool_]]
 _PLAIN = {pa.large_string(): pa.string(), CELLS.field("outcome").type: pa.string()}
 _STORED = pa.schema([(field.name, _PLAIN.get(field.type, field.type)) for field in CELLS])
 _ID = _STORED.get_field_index("customer_id")
@@ -85,13 +86,17 @@ def has_customer(file: Path, customer_id: str) -> bool:
         return True
 
 
-def read_shards(files: Sequence[tuple[Path, int]], n_shards: int, shards: range) -> JudgedLog:
+def read_shards(
+    files: Sequence[tuple[Path, int]], n_shards: int, shards: range, choose: Choice | None = None
+) -> JudgedLog:
     """Read some shards of several files as one log, by line.
 
     Parameters
     ----------
     files
         Each with the line of its first row.
+    choose
+        Marks the rows that are wanted, (n,) bool, by their customers; all without it.
 
     Raises
     ------
@@ -102,6 +107,8 @@ def read_shards(files: Sequence[tuple[Path, int]], n_shards: int, shards: range)
     n_rows = 0
     for file, first_row in files:
         for batch, listed in _read_batches(file, n_shards, shards):
+            if choose is not None:
+                batch, listed = _filter(batch, listed, choose(batch["customer_id"]))
             if listed is not None:
                 rejects.append(listed.assign(position=listed["position"] + n_rows, row=listed["row"] + first_row))
             lines.append(batch["row"].to_numpy() + first_row)
@@ -111,6 +118,16 @@ def read_shards(files: Sequence[tuple[Path, int]], n_shards: int, shards: range)
     table = pa.Table.from_batches(batches, _STORED).set_column(0, "row", pa.array(rows))
     log = JudgedLog(table.combine_chunks().cast(CELLS), join_rejects(rejects))
     return log if (np.diff(rows) > 0).all() else take_rows(log, np.argsort(rows, kind="stable"))
+
+
+def _filter(
+    batch: pa.RecordBatch, listed: pd.DataFrame | None, is_wanted: npt.NDArray[np.bool_]
+) -> tuple[pa.RecordBatch, pd.DataFrame | None]:
+    if listed is not None:
+        now_at = np.cumsum(is_wanted) - 1
+        listed = listed[is_wanted[listed["position"].to_numpy()]]
+        listed = listed.assign(position=now_at[listed["position"].to_numpy()])
+    return batch.filter(pa.array(is_wanted)), listed
 
 
 def _list_rejects(rejects: pd.DataFrame, begin: int, end: int) -> str:

@@ -106,9 +106,8 @@ def grow(home: Path, n: int, n_pool: int) -> None:
     )
     copied = f"JOIN range({copies + 1}) c(k) ON k < {copies} OR nth <= {last}"
     own = "customer_id || '-' || k AS customer_id"
-    phone = (
-        "CASE WHEN phone IS NULL THEN NULL ELSE '0' || lpad(number::VARCHAR, 6, '0') || lpad(k::VARCHAR, 4, '0') END"
-    )
+    line = f"lpad((number * {copies + 1} + k)::VARCHAR, 8, '0')"  # the digits by which numbers are told apart
+    phone = f"CASE WHEN phone IS NULL THEN NULL ELSE '090' || {line} END"
     attempts = f"(SELECT a.*, nth FROM '{home}/call_attempts.parquet' a JOIN people USING (customer_id))"
     rows = (
         f"SELECT * EXCLUDE (nth, k) REPLACE ({own}, attempt_id || '-' || k AS attempt_id) FROM {attempts} {copied} "
