@@ -38,7 +38,7 @@ from pipelines.sources import row_groups
 from pipelines.sources.row_groups import GroupBlock, cut_groups, read_pieces
 from pipelines.stages import tell_step
 
-WORTH_A_PROCESS = 4
+WORTH_A_PROCESS = 8
 """Blocks that take longer to read than a process takes to start."""
 
 

@@ -29,7 +29,7 @@ from pipelines.order import Order, build_order
 from pipelines.plan import plan
 from pipelines.relay import receive
 from pipelines.sampled import take_sample
-from pipelines.sources import read_source
+from pipelines.sources import read_source, row_groups
 from pipelines.streamed import StreamedPlan, plan_in_chunks
 from pipelines.summary import tell_night
 from pipelines.train import name_of_source, open_store
@@ -134,10 +134,24 @@ def test_nobody_is_lost(planned, small_night):
     assert (ours[barred["customer_id"]].to_numpy() == barred["reason"].to_numpy()).all()
 
 
-def test_two_processes_make_the_same_plan_as_one(planned, order, model, parquet, log, tmp_path):
-    tomorrow = Settings(horizon_days=1)
+def keep_for_two_nights(parquet: Path, folder: Path) -> KeptShards:
+    """The log of a source in small blocks, most of which an earlier night has kept, in other shards than now."""
+    attempts, file = pq.read_table(parquet / "call_attempts.parquet"), folder / "log.parquet"
+    for n_rows, n_parts in ((len(attempts) - 700, 2), (len(attempts), 4)):
+        pq.write_table(attempts.slice(0, n_rows), file, row_group_size=1_000)
+        kept = keep_log(file, folder / "kept", Settings().timezone, n_parts)
+    assert (kept.n_shards, kept.n_rows) == (2, len(attempts))
+    assert 700 <= kept.n_read < len(attempts) / 2
+    return kept
+
+
+def test_processes_and_what_was_kept_before_change_no_byte_of_a_plan(
+    planned, order, model, parquet, log, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(row_groups, "ROWS", 2_000)
+    logs, tomorrow = {1: log, 2: keep_for_two_nights(parquet, tmp_path)}, Settings(horizon_days=1)
     made = [
-        plan_in_chunks(parquet, log, tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
+        plan_in_chunks(parquet, logs[n], tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
         for n in (1, 2)
     ]
     for name in ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv"):
@@ -175,6 +189,8 @@ def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert record["run_id"].startswith("20261102-")
     assert len(record["chunks"]["sizes"]) == 8  # a power of two
+    counts = record["inputs"]["counts"]
+    assert counts["call_attempts_not_kept_before"] == counts["call_attempts_read"]
     assert record["model"]["version"] == "1"
     assert [entry["stage"] for entry in record["stages"]] == ["recall", "read", "split", "place", "write"]
     console = Console(file=StringIO(), width=200)
