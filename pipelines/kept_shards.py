@@ -40,6 +40,8 @@ from pipelines.stages import tell_step
 
 WORTH_A_PROCESS = 8
 """Blocks that take longer to read than a process takes to start."""
+MOST_PROCESSES = 8
+"""Each takes up to a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _find_home(folder: Path, judge: str, n_parts: int) -> tuple[Path, int]:
 
 def _keep_blocks(blocks: Sequence[GroupBlock], keep: Callable[[GroupBlock], Fact]) -> dict[str, Fact]:
     """Keep blocks, in as many processes as there are cores and work for them."""
-    n_processes = min(len(os.sched_getaffinity(0)), len(blocks) // WORTH_A_PROCESS)
+    n_processes = min(len(os.sched_getaffinity(0)), len(blocks) // WORTH_A_PROCESS, MOST_PROCESSES)
     facts: dict[str, Fact] = {}
     with ProcessPoolExecutor(n_processes, get_context("spawn")) if n_processes > 1 else nullcontext() as pool:
         for fact in map(keep, blocks) if pool is None else pool.map(keep, blocks):
