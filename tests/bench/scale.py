@@ -99,7 +99,7 @@ def grow(home: Path, n: int, n_pool: int) -> None:
     for folder in (tonight, before):
         folder.mkdir(parents=True, exist_ok=True)
     copies, last = divmod(n, n_pool)
-    database = duckdb.connect(config={"memory_limit": "2GB"})
+    database = duckdb.connect(config={"memory_limit": "2GB", "temp_directory": str(home / "spilled")})
     database.execute(
         f"CREATE TABLE people AS SELECT *, row_number() OVER (ORDER BY customer_id) AS nth, "
         f"dense_rank() OVER (ORDER BY phone) AS number FROM '{home}/customers.parquet'"
