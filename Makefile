@@ -119,7 +119,7 @@ bench-plan: $(READY) ## slot prices beside best hour, greedy and the exact progr
 bench-scoring: $(READY) ## customers × slots scored by us, LightGBM and compiled C: seconds, ratio, agreement
 	$(BIN)/python tests/bench/scoring.py
 
-bench-scale: $(READY) ## 100,000 and 1,000,000 customers planned in chunks: seconds, memory, gap, growth (SIZES="1000000 10000000")
+bench-scale: $(READY) ## 100,000 and 1,000,000 customers planned in chunks, first night, next and rebuilt (SIZES="1000000 10000000")
 	$(BIN)/python tests/bench/scale.py $(if $(SIZES),--customers $(SIZES))
 
 bench-kept: $(READY) ## the data path: first night, next night and rebuilt beside pandas' groupby and merge_asof (ATTEMPTS)

@@ -106,6 +106,20 @@ def join_logs(parts: Sequence[JudgedLog]) -> JudgedLog:
     return JudgedLog(cells, join_rejects(shifted))
 
 
+def take_rows(log: JudgedLog, positions: np.ndarray) -> JudgedLog:
+    """Take some rows of a log, each at most once, in the order of ``positions``.
+
+    >>> row = {"attempt_id": 1, "customer_id": "a", "outcome": "bussy", "attempted_at": "2024-09-01"}
+    >>> log = judge_log(pd.DataFrame([row | {"outcome": "busy"}, row]), "Asia/Tokyo")
+    >>> take_rows(log, np.array([1])).rejects["position"].tolist()
+    [0]
+    """
+    now_at = np.full(len(log), -1)
+    now_at[positions] = np.arange(len(positions))
+    rejects = log.rejects.assign(position=now_at[log.rejects["position"].to_numpy()])
+    return JudgedLog(log.cells.take(pa.array(positions)), join_rejects([rejects[rejects["position"] >= 0]]))
+
+
 def hash_rows(frame: pd.DataFrame) -> np.ndarray:
     """A hash of the cells of every row as they are, the same in every run; (n,) uint64.
 

@@ -1,5 +1,6 @@
 """Rejected rows: where they were, what they held, why they were refused."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,21 @@ def join_rejects(parts: list[pd.DataFrame]) -> pd.DataFrame:
     if not kept:
         return empty
     return pd.concat(kept, ignore_index=True).sort_values(["position", "column"], kind="stable", ignore_index=True)
+
+
+def spell_rejects(rejects: pd.DataFrame) -> str:
+    """Write a list of rejects, with its ``position``, as JSON for :func:`parse_rejects`."""
+    return json.dumps(rejects.to_numpy(dtype=object).tolist(), default=int)
+
+
+def parse_rejects(text: str | bytes) -> pd.DataFrame:
+    """Read what :func:`spell_rejects` wrote.
+
+    >>> parse_rejects(spell_rejects(join_rejects([]))).shape
+    (0, 6)
+    """
+    empty, listed = join_rejects([]), json.loads(text)
+    return pd.DataFrame(listed, columns=list(empty.columns)).astype(empty.dtypes.to_dict()) if listed else empty
 
 
 def mark_rejected(rejects: pd.DataFrame, n_rows: int) -> np.ndarray:

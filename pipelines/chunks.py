@@ -1,38 +1,76 @@
 """A source of any size cut into chunks that fit into memory: customers who share a phone stay together, by their hash.
 
-DuckDB reads the Parquet files once, within a limit of memory, and writes each chunk's customers and attempts beside
-one another; from then on a chunk is read like a small source.
+DuckDB reads the customers once, within a limit of memory, and writes each chunk's beside one another. The log is kept
+by shards of the same hash (``pipelines.kept_shards``), so that a chunk's attempts are its own shard's, but for those of
+the few whose phone is also that of somebody in another chunk: these *strays* move over before anything is planned.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from configs.errors import ContractError, SourceError
+from features.judged import JudgedLog, join_logs, take_rows
+from pipelines.kept_shards import KeptShards
+from pipelines.shards import HASHED, open_shards, read_shards
 
-MOST_CHUNKS = 1_000
+MOST_CHUNKS = 1024
 _MEMORY = "2GB"
 _BATCH = 100_000
-_TABLES = ("customers", "call_attempts")
+_ID = "read_id"
+_STRAYS, _MOVED = "strays.parquet", "moved.arrow"
+_BLANKS = "chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(32) || chr(160) || chr(12288)"
 # The last digits are the same however a number is written; who shares them by accident shares a chunk, no more.
-_KEY = """coalesce(nullif(right(regexp_replace(translate(CAST(phone AS VARCHAR), '０１２３４５６７８９', '0123456789'),
-'[^0-9]', '', 'g'), 8), ''), CAST(customer_id AS VARCHAR))"""
+_PHONE = """nullif(right(regexp_replace(translate(CAST(phone AS VARCHAR), '０１２３４５６７８９', '0123456789'),
+'[^0-9]', '', 'g'), 8), '')"""
 
 
-def split_source(folder: Path, spool: Path, per_chunk: int) -> list[int]:
-    """Write the customers and attempts of a folder of Parquet files into ``spool``, chunk by chunk.
+def count_customers(folder: Path) -> int:
+    """Count the rows of ``customers.parquet`` by its footer.
+
+    Raises
+    ------
+    SourceError
+        The file is missing or damaged.
+    """
+    file = folder / "customers.parquet"
+    if not file.is_file():
+        raise SourceError(f"{file}: no such file: a source that is planned in chunks is a folder of Parquet files")
+    try:
+        return int(pq.ParquetFile(file).metadata.num_rows)
+    except pa.ArrowException as error:
+        raise SourceError(f"{file.name}: damaged or cut short: {error}: export it again") from error
+
+
+def count_chunks(n_customers: int, per_chunk: int) -> int:
+    """Count the chunks of some ``per_chunk`` customers: a power of two, at most ``MOST_CHUNKS``.
+
+    >>> count_chunks(12_500_000, 100_000), count_chunks(10, 100_000)
+    (128, 1)
+    """
+    return min(MOST_CHUNKS, 1 << max(0, round(math.log2(max(n_customers, 1) / per_chunk))))
+
+
+def split_customers(folder: Path, spool: Path, n_chunks: int) -> list[int]:
+    """Write the customers of a folder of Parquet files into ``spool``, chunk by chunk, and who are strays.
 
     Parameters
     ----------
     folder
-        Holds ``customers.parquet`` and ``call_attempts.parquet``, with the columns of the contract.
-    per_chunk
-        Customers of a chunk, about; more where there would be over ``MOST_CHUNKS``.
+        Holds ``customers.parquet``, with the columns of the contract.
+    n_chunks
+        Of :func:`count_chunks`.
 
     Returns
     -------
@@ -42,27 +80,87 @@ def split_source(folder: Path, spool: Path, per_chunk: int) -> list[int]:
     Raises
     ------
     SourceError
-        A file is missing or damaged.
+        The file is missing or damaged.
     ContractError
-        A table lacks ``customer_id``.
+        The table lacks ``customer_id``.
     """
-    files = {name: folder / f"{name}.parquet" for name in _TABLES}
-    for path in files.values():
-        if not path.is_file():
-            raise SourceError(f"{path}: no such file: a source that is planned in chunks is a folder of Parquet files")
-    with _telling(folder), closing(_open(spool)) as database:
-        for name, path in files.items():
-            database.read_parquet(str(path), file_row_number=True).create_view(name)
-        found = database.execute("SELECT count(*) FROM customers").fetchone()
-        n_chunks = min(MOST_CHUNKS, max(1, round((found[0] if found else 0) / per_chunk)))
-        return _write_chunks(database, spool, n_chunks)
+    with _open_customers(folder, spool) as database:
+        phone = _PHONE if "phone" in database.view("customers").columns else "CAST(NULL AS VARCHAR)"
+        home, chunk = (HASHED.format(id=key, n_shards=n_chunks) for key in ("id", "min(coalesce(first, id))"))
+        database.execute(f"CREATE TEMP TABLE people AS SELECT {_ID} AS id, {phone} AS phone FROM customers")
+        database.execute(  # the key of a group is its first customer, so that nearly everybody stays at home
+            "CREATE TEMP TABLE places AS WITH groups AS "
+            "(SELECT phone, min(id) AS first FROM people WHERE phone IS NOT NULL GROUP BY phone HAVING count(*) > 1) "
+            f"SELECT id, {home} AS home, {chunk} AS chunk, count(*) AS n "
+            "FROM people LEFT JOIN groups USING (phone) GROUP BY id"
+        )
+        database.execute(
+            f"COPY (SELECT c.* EXCLUDE ({_ID}), p.chunk FROM customers c JOIN places p ON p.id = {_ID}) "
+            f"TO '{spool / 'customers'}' (FORMAT parquet, PARTITION_BY (chunk))"
+        )
+        strays = "SELECT id, home, chunk FROM places WHERE home != chunk ORDER BY home, id"
+        pq.write_table(database.sql(strays).to_arrow_table(), spool / _STRAYS)
+        counts = dict(database.execute("SELECT chunk, CAST(sum(n) AS BIGINT) FROM places GROUP BY chunk").fetchall())
+    return [counts.get(number, 0) for number in range(n_chunks)]
+
+
+def move_strays(log: KeptShards, spool: Path, n_chunks: int) -> None:
+    """Write the attempts of all strays into ``spool``, by the chunk in which they are planned."""
+    strays = pq.read_table(spool / _STRAYS)
+    with (spool / _MOVED).open("wb") as sink, open_shards(sink, n_chunks) as write:
+        for home in np.unique(strays["home"].to_numpy()).tolist():
+            theirs = strays.filter(pc.equal(strays["home"], pa.scalar(home)))
+            moved = log.read(home, n_chunks, partial(_is_among, theirs["id"]))
+            if len(moved):
+                at = pc.index_in(moved.cells["customer_id"], theirs["id"].cast(pa.large_string()))
+                write(moved, theirs["chunk"].to_numpy()[at.to_numpy()])
+
+
+def read_chunk(log: KeptShards, spool: Path, number: int, n_chunks: int) -> tuple[pd.DataFrame, JudgedLog]:
+    """Read the customers of a chunk, as ``pipelines.sources`` reads a table, and their attempts by line."""
+    away = pq.read_table(spool / _STRAYS, filters=[("home", "==", number)])["id"]
+    own = log.read(number, n_chunks, lambda ids: ~_is_among(away, ids))
+    moved = read_shards([(spool / _MOVED, 0)], n_chunks, range(number, number + 1))
+    joined = join_logs([own, moved])
+    return _read_customers(spool, number), take_rows(joined, np.argsort(joined.cells["row"].to_numpy(), kind="stable"))
+
+
+def _is_among(some: Any, ids: Any) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.is_in(ids, some.cast(ids.type)).to_numpy(zero_copy_only=False))
+
+
+def read_share(folder: Path, n_shares: int) -> pd.DataFrame:
+    """Read one customer in ``n_shares``, a power of two, of a folder of Parquet files: those of shard 0.
+
+    Raises
+    ------
+    SourceError, ContractError
+        As :func:`split_customers`.
+    """
+    with _open_customers(folder) as database:
+        chosen = f"{HASHED.format(id=_ID, n_shards=n_shares)} = 0"
+        return _name_rows(database.sql(f"SELECT * EXCLUDE ({_ID}) FROM customers WHERE {chosen}").to_arrow_table())
+
+
+def read_sorted(spool: Path, names: str, query: str) -> Iterator[pa.RecordBatch]:
+    """What an SQL query says of the Parquet files in ``spool`` with such names, its view ``parts``, batch by batch."""
+    with closing(_open(spool)) as database:
+        database.read_parquet(str(spool / f"{names}.parquet")).create_view("parts")
+        yield from database.sql(query).to_arrow_reader(_BATCH)
 
 
 @contextmanager
-def _telling(folder: Path) -> Iterator[None]:
-    """Say in our words what DuckDB could not read."""
+def _open_customers(folder: Path, spool: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The view ``customers``, with ``read_id`` as the contract reads it; what it cannot read is said in our words."""
+    count_customers(folder)
     try:
-        yield
+        with closing(_open(spool)) as database:
+            table = database.read_parquet(str(folder / "customers.parquet"), file_row_number=True)
+            kinds = dict(zip(table.columns, map(str, table.types), strict=True))
+            whole = "CAST(customer_id AS BIGINT)" if kinds.get("customer_id") in ("DOUBLE", "FLOAT") else "customer_id"
+            read_id = f"coalesce(trim(CAST({whole} AS VARCHAR), {_BLANKS}), '')"
+            table.project(f"*, {read_id} AS {_ID}").create_view("customers")
+            yield database
     except duckdb.BinderException as error:
         raise ContractError(f"{folder}: {str(error).splitlines()[0]}") from error
     except duckdb.IOException as error:
@@ -82,33 +180,10 @@ def _open(spool: Path | None = None) -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _write_chunks(database: duckdb.DuckDBPyConnection, spool: Path, n_chunks: int) -> list[int]:
-    has_phone = "phone" in database.view("customers").columns
-    key = f"min({_KEY})" if has_phone else "min(CAST(customer_id AS VARCHAR))"
-    database.execute(
-        f"CREATE TEMP TABLE places AS SELECT CAST(customer_id AS VARCHAR) AS id, "
-        f"CAST(hash({key}) % {n_chunks} AS INTEGER) AS chunk, count(*) AS n FROM customers GROUP BY id"
-    )
-    for name in _TABLES:
-        stray = f"CAST(hash(CAST(t.customer_id AS VARCHAR)) % {n_chunks} AS INTEGER)"  # the contract will reject it
-        database.execute(
-            f"COPY (SELECT t.*, coalesce(chunk, {stray}, 0) AS chunk FROM {name} t "
-            f"LEFT JOIN places ON id = CAST(t.customer_id AS VARCHAR)) TO '{spool / name}' "
-            "(FORMAT parquet, PARTITION_BY (chunk))"
-        )
-    counts = dict(database.execute("SELECT chunk, CAST(sum(n) AS BIGINT) FROM places GROUP BY chunk").fetchall())
-    return [counts.get(number, 0) for number in range(n_chunks)]
-
-
-def read_chunk(spool: Path, number: int) -> dict[str, pd.DataFrame]:
-    """Read the raw tables of one chunk, as ``pipelines.sources`` reads those of a folder; rows keep their numbers."""
-    return {name: _read_table(spool, name, number) for name in _TABLES}
-
-
-def _read_table(spool: Path, name: str, number: int) -> pd.DataFrame:
-    files = sorted((spool / name / f"chunk={number}").glob("*.parquet"))
-    if not files:  # nobody of this chunk has a row: any other chunk tells the columns
-        files = sorted((spool / name).glob("*/*.parquet"))[:1]
+def _read_customers(spool: Path, number: int) -> pd.DataFrame:
+    files = sorted((spool / "customers" / f"chunk={number}").glob("*.parquet"))
+    if not files:  # nobody is in this chunk: any other tells the columns
+        files = sorted((spool / "customers").glob("*/*.parquet"))[:1]
         return _name_rows(pq.ParquetFile(files[0]).schema_arrow.empty_table()) if files else pd.DataFrame()
     return _name_rows(pa.concat_tables([pq.ParquetFile(file).read() for file in files]))
 
@@ -116,27 +191,3 @@ def _read_table(spool: Path, name: str, number: int) -> pd.DataFrame:
 def _name_rows(table: pa.Table) -> pd.DataFrame:
     frame = table.to_pandas(ignore_metadata=True).rename(columns=lambda name: str(name).strip())
     return frame.set_index(frame.pop("file_row_number").to_numpy() + 2).rename_axis("row")  # as a header counted
-
-
-def read_share(folder: Path, n_shares: int) -> dict[str, pd.DataFrame]:
-    """Read one customer in ``n_shares`` of a folder of Parquet files, with all their attempts.
-
-    Raises
-    ------
-    SourceError, ContractError
-        As :func:`split_source`.
-    """
-    with _telling(folder), closing(_open()) as database:
-        tables = {}
-        for name in _TABLES:
-            database.read_parquet(str(folder / f"{name}.parquet"), file_row_number=True).create_view(name)
-            chosen = f"hash(CAST(customer_id AS VARCHAR)) % {n_shares} = 0"
-            tables[name] = _name_rows(database.sql(f"SELECT * FROM {name} WHERE {chosen}").to_arrow_table())
-    return tables
-
-
-def read_sorted(spool: Path, names: str, query: str) -> Iterator[pa.RecordBatch]:
-    """What an SQL query says of the Parquet files in ``spool`` with such names, its view ``parts``, batch by batch."""
-    with closing(_open(spool)) as database:
-        database.read_parquet(str(spool / f"{names}.parquet")).create_view("parts")
-        yield from database.sql(query).to_arrow_reader(_BATCH)

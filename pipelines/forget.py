@@ -24,7 +24,7 @@ from pipelines.erasure import (
 )
 from pipelines.exports.folders import LATEST, REPLANNED
 from pipelines.exports.history import read_history
-from pipelines.kept_log import KEPT
+from pipelines.kept_folder import KEPT
 from pipelines.kept_persons import forget_kept
 from pipelines.outcomes import FILE as OUTCOMES
 from pipelines.runs import hold_lock

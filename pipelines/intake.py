@@ -13,7 +13,8 @@ from models.planning.decisions import Decisions
 from models.planning.handling import Effort, count_in_dials, find_effort
 from pipelines.decisions import read_decisions
 from pipelines.exports.writing import write_failed
-from pipelines.kept_log import LogReading, find_kept, read_log
+from pipelines.kept_folder import find_kept
+from pipelines.kept_log import LogReading, read_log
 from pipelines.order import Order, reveal_password
 from pipelines.sources import open_source
 from pipelines.stages import stage

@@ -16,7 +16,7 @@ def write_model(folder: Path, name: str, version: str, model: ContactModel) -> N
     Parameters
     ----------
     folder
-        Of ``pipelines.kept_log.find_kept``.
+        Of ``pipelines.kept_folder.find_kept``.
     """
     beside = folder / f".{_FILE}.{os.getpid()}"
     try:

@@ -13,7 +13,9 @@ from features.slots import N_SPANS
 from models.contact.hierarchy import Hierarchy
 from models.contact.known import KnownPersons, hash_persons, name_hierarchy
 from models.contact.model import Evidence
-from pipelines.kept_log import KEPT, forget_in_log, write_private
+from pipelines.kept_folder import KEPT, keep_table
+from pipelines.kept_log import forget_in_log
+from pipelines.kept_shards import forget_in_shards
 
 _FILE = "persons.parquet"
 _SPANS = ("mean", "variance")
@@ -25,7 +27,7 @@ def read_persons(folder: Path, hierarchy: Hierarchy) -> KnownPersons:
     Parameters
     ----------
     folder
-        Of ``pipelines.kept_log.find_kept``.
+        Of ``pipelines.kept_folder.find_kept``.
     """
     try:
         table = pq.ParquetFile(folder / _FILE).read()
@@ -54,7 +56,7 @@ def write_persons(folder: Path, evidence: Evidence) -> None:
             **{name: _by_span(getattr(beliefs, name)) for name in _SPANS},
         }
     )
-    write_private(folder / _FILE, table.replace_schema_metadata({"hierarchy": name_hierarchy(hierarchy)}))
+    keep_table(folder / _FILE, table.replace_schema_metadata({"hierarchy": name_hierarchy(hierarchy)}))
 
 
 def forget_kept(var: Path, customer_id: str) -> int:
@@ -71,13 +73,13 @@ def forget_kept(var: Path, customer_id: str) -> int:
     -------
     How many files were removed or rewritten.
     """
-    n_changed = forget_in_log(var, customer_id)
+    n_changed = forget_in_log(var, customer_id) + forget_in_shards(var, customer_id)
     for file in sorted((var / KEPT).glob(f"*/{_FILE}")):
         table = pq.ParquetFile(file).read()
         is_theirs = pc.equal(table["customer_id"], pa.scalar(customer_id, pa.large_string()))
         if pc.any(is_theirs).as_py():
             file.unlink()  # so that a full disk leaves nobody behind
-            write_private(file, table.filter(pc.invert(is_theirs)))
+            keep_table(file, table.filter(pc.invert(is_theirs)))
             n_changed += 1
     return n_changed
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import UsageError
+from pipelines.kept_shards import KeptShards
 from pipelines.order import Order
 from pipelines.results import list_versions, tell_notes
 from pipelines.sampled import is_large
 from pipelines.streamed import StreamedPlan, plan_in_chunks, refuse_settings
 from pipelines.train import NightModel
 
-STAGES_IN_CHUNKS = 5
+STAGES_IN_CHUNKS = 6
 
 
 def is_for_chunks(order: Order, asked: bool | None, engine: str = "local") -> bool:
@@ -41,7 +42,7 @@ def is_for_chunks(order: Order, asked: bool | None, engine: str = "local") -> bo
     return True
 
 
-def plan_large(order: Order, model: NightModel, stages: list[dict[str, Any]]) -> StreamedPlan:
+def plan_large(order: Order, log: KeptShards, model: NightModel, stages: list[dict[str, Any]]) -> StreamedPlan:
     """Plan in chunks into the order's folder; ``stages`` are those of the run so far, and grow.
 
     Raises
@@ -59,4 +60,4 @@ def plan_large(order: Order, model: NightModel, stages: list[dict[str, Any]]) ->
         "versions": list_versions(),
     }
     source, notes = Path(order.source).expanduser(), tell_notes(model)
-    return plan_in_chunks(source, order.out, model.model, order.as_of, order.settings, facts=facts, notes=notes)
+    return plan_in_chunks(source, log, order.out, model.model, order.as_of, order.settings, facts=facts, notes=notes)

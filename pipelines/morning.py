@@ -18,7 +18,7 @@ from models.contact.model import ContactModel
 from models.contact.scorer import Scorer, build_scorer
 from models.planning.handling import Effort, HandleTimes, count_in_dials
 from pipelines.intake import Intake
-from pipelines.kept_log import find_kept
+from pipelines.kept_folder import find_kept
 from pipelines.kept_model import read_kept_model
 from pipelines.kept_persons import read_persons
 from pipelines.order import Order

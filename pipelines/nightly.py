@@ -12,7 +12,7 @@ from pipelines.order import read_order
 from pipelines.planned import measure, place, staff
 from pipelines.results import write
 from pipelines.runs import hold_lock
-from pipelines.sampled import take_sample
+from pipelines.sampled import keep, take_sample
 from pipelines.stages import STAGES_OF_A_NIGHT, record_stages
 from pipelines.streamed import StreamedPlan
 from pipelines.train import fit
@@ -47,7 +47,8 @@ def nightly(
         record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
     ):
         if in_chunks:
-            return plan_large(order, fit(order, take_sample(order)), stages)
+            log = keep(order)
+            return plan_large(order, log, fit(order, take_sample(order, log)), stages)
         intake = check(order, read(order))
         model = fit(order, intake, cluster=cluster)
         planned = place(order, intake, model, cluster)

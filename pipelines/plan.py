@@ -14,6 +14,7 @@ from pipelines.order import Order, read_order
 from pipelines.planned import measure, place, staff
 from pipelines.results import write
 from pipelines.runs import hold_lock
+from pipelines.sampled import keep
 from pipelines.stages import STAGES_OF_A_NIGHT, record_stages, stage
 from pipelines.streamed import StreamedPlan
 from pipelines.train import NightModel, name_of_source, open_store
@@ -41,7 +42,8 @@ def plan(
         record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
     ):
         if in_chunks:
-            return plan_large(order, recall(order), stages)
+            model = recall(order)
+            return plan_large(order, keep(order), model, stages)
         intake = check(order, read(order))
         model = recall(order)
         planned = place(order, intake, model, cluster)

@@ -29,7 +29,7 @@ from models.planning.worth import build_demand
 from pipelines.cluster import Cluster
 from pipelines.exports.page_tables import NOT_LAWFUL, PER_UNIT
 from pipelines.intake import Intake
-from pipelines.kept_log import find_kept
+from pipelines.kept_folder import find_kept
 from pipelines.kept_model import write_model
 from pipelines.kept_persons import read_persons, write_persons
 from pipelines.listing import is_firm

@@ -25,6 +25,7 @@ from models.planning.sequences import FloatArray, IntArray, build_single_demand,
 from models.planning.streaming import SAMPLE_OF_STREAM, Chunk, Stream, open_stream
 from models.planning.worth import build_demand, price_first_dials
 from pipelines.chunks import read_chunk
+from pipelines.kept_shards import KeptShards
 
 SAMPLE_OF_FIRST = 8_000
 """Customers on whom the coarse prices of first dials are found."""
@@ -38,6 +39,8 @@ class Site:
     ----------
     spool
         Folder of the chunks and of what is found in them.
+    log
+        Judged, and kept by shards.
     slots, places
         Slots of the horizon with their calendar features, and the dials that each holds; (n_slots,).
     sizes
@@ -45,6 +48,7 @@ class Site:
     """
 
     spool: Path
+    log: KeptShards
     model: ContactModel
     as_of: pd.Timestamp
     settings: Settings
@@ -105,7 +109,8 @@ def learn_chunk(site: Site, number: int, tally: Tally) -> Known:
         As the check of any source; each chunk is judged by itself.
     """
     with tally.count("reading and checking"):
-        tables, report = check_tables(read_chunk(site.spool, number), site.as_of, site.settings)
+        customers, log = read_chunk(site.log, site.spool, number, len(site.sizes))
+        tables, report = check_tables({"customers": customers}, site.as_of, site.settings, log)
     with tally.count("rules and features"):
         eligibility = find_eligible(tables, site.slots, site.as_of, site.packs, site.settings)
         scorer = build_scorer(site.model, tables.call_attempts, tables.customers, site.as_of, site.slots, site.settings)

@@ -28,11 +28,12 @@ from models.planning.schedule import CallPlan
 from models.planning.sequences import FloatArray
 from models.planning.staffing import build_staffing
 from models.planning.streaming import Stream
-from pipelines.chunks import split_source
+from pipelines.chunks import count_chunks, count_customers, move_strays, split_customers
 from pipelines.exports.folders import replace_folder
 from pipelines.exports.record import as_plain, spell_record
 from pipelines.exports.tables import STAFFING_COLUMNS, write_csv
 from pipelines.joined import Joined, join_chunks
+from pipelines.kept_shards import KeptShards
 from pipelines.memory import read_peak_memory_mb
 from pipelines.relay import Leg, count_processes, place_all
 from pipelines.site import Opening, Site
@@ -114,6 +115,7 @@ class _Placed:
 
 def plan_in_chunks(
     source: Path,
+    log: KeptShards,
     out: Path,
     model: ContactModel,
     as_of: pd.Timestamp,
@@ -132,7 +134,9 @@ def plan_in_chunks(
     Parameters
     ----------
     source
-        customers.parquet, call_attempts.parquet, and capacity as Parquet or CSV.
+        customers.parquet, and capacity as Parquet or CSV.
+    log
+        Its attempts, judged.
     as_of
         00:00 of the run date in the centre's zone.
     per_chunk
@@ -154,14 +158,14 @@ def plan_in_chunks(
     refuse_settings(settings)
     began, run_id = time.perf_counter(), str((facts or {}).get("run_id", f"{as_of:%Y%m%d}-chunks"))
     with replace_folder(out, run_id) as folder:
-        site = split(source, folder / ".spool", model, as_of, settings, per_chunk or settings.planning.per_chunk)
+        site = split(source, log, folder / ".spool", model, as_of, settings, per_chunk or settings.planning.per_chunk)
         peaks = [read_peak_memory_mb()]  # of this stage, in which no other process runs
         n = n_processes or count_processes(site.sizes)
         placed = place(site, n)
         joined = write(site, placed, folder)
         peaks += [placed.measure_peak_mb(n), read_peak_memory_mb()]
         plan = _sum_up(site, placed, joined, n, max(peaks), time.perf_counter() - began, notes)
-        record = build_record(run_id, site, placed, plan, joined) | {"inputs": _describe_inputs(source, placed)}
+        record = build_record(run_id, site, placed, plan, joined) | {"inputs": _describe_inputs(source, log, placed)}
         record |= facts or {}
         (folder / "run.json").write_text(spell_record(as_plain(record)), encoding="utf-8")
         shutil.rmtree(site.spool)
@@ -190,18 +194,25 @@ def refuse_settings(settings: Settings) -> None:
 
 @stage("split", tell=lambda site: f"{sum(site.sizes):,} customers in {len(site.sizes):,} chunks")
 def split(
-    source: Path, spool: Path, model: ContactModel, as_of: pd.Timestamp, settings: Settings, per_chunk: int
+    source: Path,
+    log: KeptShards,
+    spool: Path,
+    model: ContactModel,
+    as_of: pd.Timestamp,
+    settings: Settings,
+    per_chunk: int,
 ) -> Site:
-    """Split the source and count the places."""
+    """Split the customers and count the places."""
     capacity, _ = read_folder(source, "capacity".__eq__)
     if not capacity:
         raise NoCapacityError(f"{source}: a plan in chunks needs the table capacity: slot_start, dials")
     places, _ = check_capacity(capacity["capacity"], settings.timezone)
     given = build_capacity(places, pd.DataFrame(), as_of, settings)
     slots = build_slots(pd.DatetimeIndex(given["slot_start"]), settings)
-    sizes = split_source(source, spool, per_chunk)
+    sizes = split_customers(source, spool, count_chunks(count_customers(source), per_chunk))
+    move_strays(log, spool, len(sizes))
     packs = tuple(read_rule_packs(settings.rule_packs))
-    return Site(spool, model, as_of, settings, packs, slots, given["dials"].to_numpy("int64"), tuple(sizes))
+    return Site(spool, log, model, as_of, settings, packs, slots, given["dials"].to_numpy("int64"), tuple(sizes))
 
 
 @stage("place", tell=lambda placed: f"{sum(leg.n_eligible for leg in placed.legs):,} may be called")
@@ -229,7 +240,7 @@ def _sum_up(
     site: Site, placed: _Placed, joined: Joined, n_processes: int, peak_mb: float, elapsed: float, told: tuple[str, ...]
 ) -> StreamedPlan:
     stream = placed.stream
-    notes = [*told, LEFT_OUT, *placed.opening.advice.remarks]
+    notes = [*told, *([site.log.note] if site.log.note else []), LEFT_OUT, *placed.opening.advice.remarks]
     if site.settings.staffing.shifts:
         notes.append("planned in chunks: no roster of shifts is made, seats are moved freely")
     if joined.n_rejects:
@@ -293,9 +304,10 @@ def build_record(run_id: str, site: Site, placed: _Placed, plan: StreamedPlan, j
     }
 
 
-def _describe_inputs(source: Path, placed: _Placed) -> dict[str, Any]:
+def _describe_inputs(source: Path, log: KeptShards, placed: _Placed) -> dict[str, Any]:
     fingerprint = {}
     for name in ("customers", "call_attempts"):
         with (source / f"{name}.parquet").open("rb") as file:
             fingerprint[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"fingerprint": fingerprint, "counts": dict(placed.counts)}
+    counts = {**placed.counts, "call_attempts_not_kept_before": log.n_read}
+    return {"fingerprint": fingerprint, "counts": counts}

@@ -24,7 +24,7 @@ from pipelines.forests import grow_on
 from pipelines.intake import Intake, check, read
 from pipelines.order import Order, read_order
 from pipelines.runs import hold_lock
-from pipelines.sampled import is_large, take_sample
+from pipelines.sampled import is_large, keep, take_sample
 from pipelines.servers import find_tracking_uri
 from pipelines.stages import record_stages, stage
 
@@ -70,7 +70,7 @@ def train(
     """Fit, judge and register a model; plan nothing."""
     order = read_order(source, None, run_date, config=config)
     with hold_lock(order.var), record_stages(3, order.var):
-        intake = take_sample(order) if is_large(order) else check(order, read(order))
+        intake = take_sample(order, keep(order)) if is_large(order) else check(order, read(order))
         return fit(order, intake, accept_changed_past)
 
 

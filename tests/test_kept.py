@@ -23,7 +23,8 @@ from models.contact.known import recall_persons
 from models.contact.model import gather_evidence
 from models.contact.persons import NeverReached, PriorVariances
 from models.contact.scorer import know_tonight
-from pipelines.kept_log import find_kept, read_log
+from pipelines.kept_folder import find_kept
+from pipelines.kept_log import read_log
 from pipelines.kept_persons import forget_kept, read_persons, write_persons
 from pipelines.sources import blocks as cutting
 from pipelines.sources.blocks import Block, cut_csv, cut_frame, cut_parquet

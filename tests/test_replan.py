@@ -11,7 +11,7 @@ import pytest
 from conftest import FinishedNight
 
 from configs.errors import NoCapacityError, UsageError
-from pipelines.kept_log import find_kept
+from pipelines.kept_folder import find_kept
 from pipelines.replan import Replanned, replan
 
 NOON = datetime(2026, 11, 2, 12, 10)  # noqa: DTZ001 - the centre's time

@@ -8,7 +8,6 @@ from io import StringIO
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -20,16 +19,17 @@ from configs.errors import ContractError, NoCapacityError, SourceError, TooManyB
 from configs.settings import Settings
 from models.contact.model import ContactModel
 from models.registry import read_model
-from pipelines.chunks import read_chunk, read_share, split_source
+from pipelines.chunks import move_strays, read_chunk, read_share, split_customers
 from pipelines.exports.folders import read_latest
 from pipelines.exports.tables import call_list_schema, write_csv
+from pipelines.kept_shards import KeptShards, keep_log
 from pipelines.large import is_for_chunks
 from pipelines.morning import read_morning
 from pipelines.order import Order, build_order
 from pipelines.plan import plan
 from pipelines.relay import receive
 from pipelines.sampled import take_sample
-from pipelines.sources import read_source
+from pipelines.sources import read_source, row_groups
 from pipelines.streamed import StreamedPlan, plan_in_chunks
 from pipelines.summary import tell_night
 from pipelines.train import name_of_source, open_store
@@ -57,9 +57,17 @@ def parquet(small_night: FinishedNight, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
-def planned(order: Order, model: ContactModel, parquet: Path, tmp_path_factory) -> tuple[StreamedPlan, Path]:
+def log(parquet: Path, tmp_path_factory: pytest.TempPathFactory) -> KeptShards:
+    """In eight shards, where the plan has four chunks."""
+    return keep_log(parquet / "call_attempts.parquet", tmp_path_factory.mktemp("kept"), Settings().timezone, 8)
+
+
+@pytest.fixture(scope="module")
+def planned(
+    order: Order, model: ContactModel, parquet: Path, log: KeptShards, tmp_path_factory
+) -> tuple[StreamedPlan, Path]:
     out = tmp_path_factory.mktemp("chunks") / "out"
-    return plan_in_chunks(parquet, out, model, order.as_of, Settings(), per_chunk=800, n_processes=1), out
+    return plan_in_chunks(parquet, log, out, model, order.as_of, Settings(), per_chunk=800, n_processes=1), out
 
 
 def read_excluded(out: Path) -> pd.DataFrame:
@@ -126,10 +134,24 @@ def test_nobody_is_lost(planned, small_night):
     assert (ours[barred["customer_id"]].to_numpy() == barred["reason"].to_numpy()).all()
 
 
-def test_two_processes_make_the_same_plan_as_one(planned, order, model, parquet, tmp_path):
-    tomorrow = Settings(horizon_days=1)
+def keep_for_two_nights(parquet: Path, folder: Path) -> KeptShards:
+    """The log of a source in small blocks, most of which an earlier night has kept, in other shards than now."""
+    attempts, file = pq.read_table(parquet / "call_attempts.parquet"), folder / "log.parquet"
+    for n_rows, n_parts in ((len(attempts) - 700, 2), (len(attempts), 4)):
+        pq.write_table(attempts.slice(0, n_rows), file, row_group_size=1_000)
+        kept = keep_log(file, folder / "kept", Settings().timezone, n_parts)
+    assert (kept.n_shards, kept.n_rows) == (2, len(attempts))
+    assert 700 <= kept.n_read < len(attempts) / 2
+    return kept
+
+
+def test_processes_and_what_was_kept_before_change_no_byte_of_a_plan(
+    planned, order, model, parquet, log, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(row_groups, "ROWS", 2_000)
+    logs, tomorrow = {1: log, 2: keep_for_two_nights(parquet, tmp_path)}, Settings(horizon_days=1)
     made = [
-        plan_in_chunks(parquet, tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
+        plan_in_chunks(parquet, logs[n], tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
         for n in (1, 2)
     ]
     for name in ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv"):
@@ -166,9 +188,11 @@ def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
     assert isinstance(made, StreamedPlan)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert record["run_id"].startswith("20261102-")
-    assert len(record["chunks"]["sizes"]) == 6
+    assert len(record["chunks"]["sizes"]) == 8  # a power of two
+    counts = record["inputs"]["counts"]
+    assert counts["call_attempts_not_kept_before"] == counts["call_attempts_read"]
     assert record["model"]["version"] == "1"
-    assert [entry["stage"] for entry in record["stages"]] == ["recall", "split", "place", "write"]
+    assert [entry["stage"] for entry in record["stages"]] == ["recall", "read", "split", "place", "write"]
     console = Console(file=StringIO(), width=200)
     tell_night(made, out, console)
     assert f"{made.n_dials:,} dials" in console.file.getvalue()
@@ -195,15 +219,14 @@ def test_who_is_planned_in_chunks(parquet, order, tmp_path):
             is_for_chunks(replace(asked, settings=Settings.model_validate({"planning": {name: value}})), True)
 
 
-def test_a_share_of_the_customers_comes_with_all_their_attempts(parquet, order, small_night):
+def test_a_share_of_the_customers_comes_with_all_their_attempts(parquet, log, order, small_night):
     whole = read_source(str(parquet), Settings()).tables
-    shares = read_share(parquet, 4)
-    people, attempts = shares["customers"], shares["call_attempts"]
+    people, attempts = read_share(parquet, 4), log.read(0, 4).cells.to_pandas().set_index("row")
     assert 0.2 * len(whole["customers"]) < len(people) < 0.3 * len(whole["customers"])
     theirs = whole["call_attempts"][whole["call_attempts"]["customer_id"].isin(people["customer_id"])]
     assert sorted(attempts.index) == sorted(theirs.index + 2)  # lines of the file, its header counted
     assert set(attempts["attempt_id"]) == set(theirs["attempt_id"])
-    intake = take_sample(build_order(str(parquet), None, order.run_date, order.var))
+    intake = take_sample(build_order(str(parquet), None, order.run_date, order.var), log)
     record = json.loads((small_night.out / "run.json").read_text(encoding="utf-8"))
     assert intake.report.counts == record["inputs"]["counts"]
 
@@ -214,51 +237,61 @@ def test_a_process_that_fails_says_why_and_one_that_dies_is_noticed(order, model
     attempts = pd.read_parquet(broken / "call_attempts.parquet")
     attempts["outcome"] = attempts["outcome"].mask(attempts["customer_id"] > "C0001000", "nonsense")
     attempts.to_parquet(broken / "call_attempts.parquet")
+    bad = keep_log(broken / "call_attempts.parquet", tmp_path / "kept", Settings().timezone, 4)
     with pytest.raises(TooManyBadRowsError, match="nonsense") as failed:
-        plan_in_chunks(broken, tmp_path / "out", model, order.as_of, Settings(), per_chunk=800, n_processes=1)
+        plan_in_chunks(broken, bad, tmp_path / "out", model, order.as_of, Settings(), per_chunk=800, n_processes=1)
     assert len(failed.value.rejects)
-    assert list(tmp_path.iterdir()) == [broken]
+    assert set(tmp_path.iterdir()) == {broken, tmp_path / "kept"}
     ours, theirs = multiprocessing.Pipe()
     theirs.close()
     with pytest.raises(RuntimeError, match="died"):
         receive(ours)
 
 
-def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_path):
+@pytest.mark.parametrize("n_shards", [2, 16])
+def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_path, n_shards):
+    """And their attempts with them, line by line, in whatever shards the log is kept; blanks around an id are no id."""
     phones = ["090-1234-5678", "+81 90 1234 5678", "０９０１２３４５６７８", None, "", None] * 20
-    customers = pd.DataFrame({"customer_id": [f"C{i}" for i in range(120)], "phone": phones})
+    customers = pd.DataFrame({"customer_id": [f"C{i}{' ' * (i % 2)}" for i in range(120)], "phone": phones})
     attempts = pd.DataFrame({"attempt_id": range(240), "customer_id": [f"C{i % 130}" for i in range(240)]})
+    attempts = attempts.assign(attempted_at="2026-10-01T10:00", outcome=["busy", "nonsense"] * 120)
     customers.to_parquet(tmp_path / "customers.parquet")
     attempts.to_parquet(tmp_path / "call_attempts.parquet")
-    sizes = split_source(tmp_path, tmp_path / "spool", 20)
-    chunks = [read_chunk(tmp_path / "spool", number) for number in range(len(sizes))]
-    assert [len(chunk["customers"]) for chunk in chunks] == sizes
+    log = keep_log(tmp_path / "call_attempts.parquet", tmp_path / "kept", "Asia/Tokyo", n_shards)
+    sizes = split_customers(tmp_path, tmp_path / "spool", 8)
+    move_strays(log, tmp_path / "spool", 8)
+    chunks = [read_chunk(log, tmp_path / "spool", number, 8) for number in range(8)]
+    assert [len(people) for people, _ in chunks] == sizes
     assert sum(sizes) == 120
-    assert sum(len(chunk["call_attempts"]) for chunk in chunks) == 240
-    with_phone = [number for number, chunk in enumerate(chunks) if chunk["customers"]["phone"].fillna("").ne("").any()]
-    assert len(with_phone) == 1
+    assert sum(people["phone"].fillna("").ne("").any() for people, _ in chunks) == 1
     assert max(sizes) < 120
-    for chunk in chunks:
-        strangers = ~chunk["call_attempts"]["customer_id"].isin(chunk["customers"]["customer_id"])
-        assert np.array_equal(
-            strangers.to_numpy(), chunk["call_attempts"]["customer_id"].str[1:].astype(int).ge(120).to_numpy()
-        )
+    assert sorted(row for _, dials in chunks for row in dials.cells["row"].to_pylist()) == list(range(2, 242))
+    for people, dials in chunks:
+        read = dials.cells.to_pandas()
+        assert read["row"].is_monotonic_increasing
+        assert (read["attempt_id"].astype(int) == read["row"] - 2).all()
+        is_stranger = ~read["customer_id"].isin(people["customer_id"].str.strip())
+        assert is_stranger.equals(read["customer_id"].str[1:].astype(int).ge(120))
+        assert dials.rejects["row"].tolist() == read["row"][read["row"] % 2 == 1].tolist()
+        assert (read["row"].iloc[dials.rejects["position"]].to_numpy() == dials.rejects["row"]).all()
 
 
-def test_what_a_plan_in_chunks_cannot_do_is_said(order, model, parquet, tmp_path):
+def test_what_a_plan_in_chunks_cannot_do_is_said(order, model, parquet, log, tmp_path):
     where = (tmp_path / "out", model, order.as_of)
     explores = Settings.model_validate({"planning": {"explore_share": 0.1}})
     with pytest.raises(UsageError, match=r"planning\.explore_share"):
-        plan_in_chunks(parquet, *where, explores)
+        plan_in_chunks(parquet, log, *where, explores)
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("customers", "call_attempts"):
         (bare / f"{name}.parquet").write_bytes((parquet / f"{name}.parquet").read_bytes())
     with pytest.raises(NoCapacityError, match="needs the table capacity"):
-        plan_in_chunks(bare, *where, Settings())
+        plan_in_chunks(bare, log, *where, Settings())
     with pytest.raises(SourceError, match="no such file"):
-        split_source(tmp_path, tmp_path / "spool", 10)
+        split_customers(tmp_path, tmp_path / "spool", 8)
+    with pytest.raises(SourceError, match="no such file"):
+        keep_log(tmp_path / "call_attempts.parquet", tmp_path / "kept", "Asia/Tokyo", 8)
     pd.DataFrame({"name": ["A"]}).to_parquet(bare / "customers.parquet")
     with pytest.raises(ContractError, match="customer_id"):
-        split_source(bare, tmp_path / "spool", 10)
+        split_customers(bare, tmp_path / "spool", 8)
     assert not (tmp_path / "out").exists()

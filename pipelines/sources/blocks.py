@@ -109,6 +109,17 @@ def cut_frame(frame: pd.DataFrame) -> list[Block]:
     ]
 
 
+def number_rows(table: pa.Table, first_row: int) -> pd.DataFrame:
+    """Rows of a Parquet file in pandas, their index ``row`` counted from ``first_row``.
+
+    >>> number_rows(pa.table({" a": ["x"]}), 7).to_dict()
+    {'a': {7: 'x'}}
+    """
+    frame = table.to_pandas(ignore_metadata=True)
+    numbered = frame.set_axis(pd.RangeIndex(first_row, first_row + len(frame), name="row"), axis=0)
+    return numbered.rename(columns=lambda name: str(name).strip())
+
+
 def _take(frame: pd.DataFrame, begin: int, end: int) -> pd.DataFrame:
     return frame.iloc[begin:end]
 
@@ -140,15 +151,18 @@ def _column_bytes(content: bytes, group: pq.RowGroupMetaData) -> Iterator[memory
     """The compressed bytes of every column of a row group, where they are in the file."""
     seen = memoryview(content)
     for at in range(group.num_columns):
-        column = group.column(at)
-        begin = (column.dictionary_page_offset if column.has_dictionary_page else None) or column.data_page_offset
-        yield seen[begin : begin + column.total_compressed_size]
+        begin, end = place_column(group.column(at))
+        yield seen[begin:end]
+
+
+def place_column(column: pq.ColumnChunkMetaData) -> tuple[int, int]:
+    """First byte of a column of a row group in its file, and the one after its last."""
+    begin = (column.dictionary_page_offset if column.has_dictionary_page else None) or column.data_page_offset
+    return begin, begin + column.total_compressed_size
 
 
 def _read_group(file: pq.ParquetFile, group: int, first_row: int) -> pd.DataFrame:
-    frame = file.read_row_group(group).to_pandas(ignore_metadata=True)
-    numbered = frame.set_axis(pd.RangeIndex(first_row, first_row + len(frame), name="row"), axis=0)
-    return numbered.rename(columns=lambda name: str(name).strip())
+    return number_rows(file.read_row_group(group), first_row)
 
 
 def _read_parquet(content: bytes) -> pd.DataFrame:

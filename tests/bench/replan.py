@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from night import REFERENCE_CUSTOMERS, describe_machine
 
-from pipelines.kept_log import find_kept
+from pipelines.kept_folder import find_kept
 from pipelines.runs import find_var
 
 NOON = datetime(2026, 11, 2, 12, 10)  # noqa: DTZ001 - the centre's time
