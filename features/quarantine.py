@@ -71,6 +71,9 @@ def join_rejects(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(kept, ignore_index=True).sort_values(["position", "column"], kind="stable", ignore_index=True)
 
 
+_NO_REJECTS = join_rejects([])  # one for all: a log is read from many blocks, nearly all of them without any
+
+
 def spell_rejects(rejects: pd.DataFrame) -> str:
     """Write a list of rejects, with its ``position``, as JSON for :func:`parse_rejects`."""
     return json.dumps(rejects.to_numpy(dtype=object).tolist(), default=int)
@@ -82,8 +85,10 @@ def parse_rejects(text: str | bytes) -> pd.DataFrame:
     >>> parse_rejects(spell_rejects(join_rejects([]))).shape
     (0, 6)
     """
-    empty, listed = join_rejects([]), json.loads(text)
-    return pd.DataFrame(listed, columns=list(empty.columns)).astype(empty.dtypes.to_dict()) if listed else empty
+    listed = json.loads(text)
+    if not listed:
+        return _NO_REJECTS
+    return pd.DataFrame(listed, columns=list(_NO_REJECTS.columns)).astype(_NO_REJECTS.dtypes.to_dict())
 
 
 def mark_rejected(rejects: pd.DataFrame, n_rows: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Daily curves: an hour may stand out, the shapes of one fit are where the next begins, undialled hours follow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -67,3 +69,9 @@ def test_hours_that_nobody_dialled_follow_the_nearest() -> None:
     assert alike[17] == pytest.approx(0.3 + np.exp(-0.5 / 9))  # the day as a whole, and one of three hours apart
     assert np.all(np.diff(alike[9:18]) > 0)
     assert smooth_shapes(np.arange(48)).shape == (48, 20)
+
+
+def test_curves_that_were_given_up_come_back_when_there_are_some(rows: tuple) -> None:
+    tables = start_tables(KEYS, {"": 1, "age": N_AGES})
+    given_up = [*tables[:3], replace(tables[3], variance=1e-5)]
+    assert fit(rows, given_up, 4)[3].variance > 0.002
