@@ -10,20 +10,20 @@ from features.outcomes import CONTACT
 from features.table import DialLog, build_dial_log
 from models.contact.effects import slot_codes
 from models.contact.folds import Folds, split_folds
-from models.contact.hierarchy import Hierarchy, codes_of_dials, fit_hierarchy
+from models.contact.hierarchy import Hierarchy, add_move, codes_of_dials, fit_hierarchy
 from models.contact.memory import fit_with_best_memory
 
 SETTINGS = Settings(attributes=("gender",), segment_by=("gender",))
 N, N_DIALS, N_DAYS = 4_000, 30_000, 80
 
 
-def build_log(moves: bool) -> DialLog:
-    """Women answer in the evening, men by day; with ``moves`` the other way round since 24 days."""
+def build_log(moves: bool, until: int = N_DAYS) -> DialLog:
+    """Women answer in the evening, men by day; with ``moves`` the other way round since 24 days, ``until`` a day."""
     rng = np.random.default_rng(3)
     customers = draw_customers(N, rng)
     row, day, hour = rng.integers(0, N, N_DIALS), rng.integers(0, N_DAYS, N_DIALS), rng.integers(9, 21, N_DIALS)
     side = np.where((customers["gender"] == "female").to_numpy()[row], 1.0, -1.0) * np.where(hour >= 18, 1.0, -0.3)
-    turned = np.where(moves & (day >= N_DAYS - 24), -1.0, 1.0)
+    turned = np.where(moves & (day >= N_DAYS - 24) & (day < until), -1.0, 1.0)
     is_contact = rng.random(N_DIALS) < expit(-1.5 + 0.7 * side * turned)
     seconds = day * 86_400 + hour * 3600 + rng.integers(0, 3600, N_DIALS)
     at = START + np.array(seconds, dtype="timedelta64[s]")
@@ -43,15 +43,16 @@ def evening_lead_of_women(fitted: Hierarchy, log: DialLog, dials: np.ndarray) ->
 
 
 @pytest.fixture(scope="module")
-def moved() -> tuple[DialLog, Hierarchy, tuple[int, ...]]:
+def moved() -> tuple[DialLog, Hierarchy, bool]:
     log = build_log(moves=True)
     return log, *fit_with_best_memory(log, (folds := fold(log)).learn, folds.forward, SETTINGS)
 
 
 def test_moved_habits_turn_what_is_believed_of_the_week_ahead(moved) -> None:
-    log, fitted, lately_days = moved
+    log, fitted, with_move = moved
     forward = fold(log).forward
-    assert lately_days
+    assert with_move
+    assert (int(log.history.seconds[fold(log).learn].max()) - fitted.moved_since) / 86_400 in (14, 21)
     assert evening_lead_of_women(fitted, log, forward) < -0.4
     assert evening_lead_of_women(fit_hierarchy(log.subset(fold(log).learn), SETTINGS), log, forward) > 0
 
@@ -72,9 +73,16 @@ def test_where_nothing_moved_the_last_weeks_change_next_to_nothing() -> None:
 
 
 def test_a_refit_keeps_only_what_it_is_asked_for(moved) -> None:
-    log, fitted, lately_days = moved
-    again = fit_hierarchy(log, SETTINGS, fitted, lately_days)
-    assert sorted({table.since for table in again.tables}) == sorted(
-        {0, *(int(log.history.seconds.max()) - days * 86_400 for days in lately_days)}
-    )
-    assert all(table.since == 0 for table in fit_hierarchy(log, SETTINGS, fitted).tables)
+    log, fitted, _ = moved
+    again = fit_hierarchy(log, SETTINGS, fitted, with_move=True)
+    assert {table.since for table in again.tables} == {0, again.moved_since}
+    assert fit_hierarchy(log, SETTINGS, fitted).moved_since == 0
+
+
+def test_a_move_that_was_over_before_the_fold_is_not_learned_again() -> None:
+    log = build_log(moves=True, until=N_DAYS - 10)
+    folds = fold(log)
+    fitted, with_move = fit_with_best_memory(log, folds.learn, folds.forward, SETTINGS)
+    assert not with_move
+    assert fitted.moved_since == 0
+    assert add_move(fitted, log.subset(folds.learn), SETTINGS).moved_since > 0

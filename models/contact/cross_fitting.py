@@ -39,7 +39,7 @@ def measure_trust(
     log: DialLog,
     folds: Folds,
     recent: np.ndarray,
-    lately_days: tuple[int, ...],
+    with_move: bool,
     settings: Settings,
     rng: np.random.Generator,
 ) -> Trust:
@@ -51,7 +51,7 @@ def measure_trust(
         Learned from ``folds.learn`` only.
     recent : (n_dials,) bool
         Dials of the log that a model may learn from.
-    lately_days
+    with_move
         As in ``models.contact.hierarchy.fit_hierarchy``.
     rng
         Draws at most 60,000 of the dials, and the nights at which their history is cut.
@@ -59,7 +59,7 @@ def measure_trust(
     n_contacts = int(log.is_contact[recent].sum())
     judged = [(model, np.flatnonzero(_hold_out(log, folds)))]
     if log.is_contact[judged[0][1]].sum() < ENOUGH_CONTACTS and n_contacts >= LEAST_CONTACTS:
-        judged = list(_leave_out(model, log, recent, lately_days, settings))
+        judged = list(_leave_out(model, log, recent, with_move, settings))
     parts = [_split_logit(model, log, _draw(rows, rng), settings, rng) for model, rows in judged if len(rows)]
     if not parts:
         return Trust()
@@ -75,13 +75,13 @@ def _hold_out(log: DialLog, folds: Folds) -> np.ndarray:
 
 
 def _leave_out(
-    model: ContactModel, log: DialLog, recent: np.ndarray, lately_days: tuple[int, ...], settings: Settings
+    model: ContactModel, log: DialLog, recent: np.ndarray, with_move: bool, settings: Settings
 ) -> Iterator[tuple[ContactModel, np.ndarray]]:
     """The model with a hierarchy that has not seen a part of the customers, and the rows of their dials."""
     part = ((customer_draws(log) * 2**20).astype("int64") % N_PARTS)[log.history.customer_row]
     for number in range(N_PARTS):
         others = log.subset(recent & (part != number))
-        hierarchy = fit_hierarchy(others, settings, model.hierarchy, lately_days)
+        hierarchy = fit_hierarchy(others, settings, model.hierarchy, with_move=with_move)
         yield replace(model, hierarchy=hierarchy), np.flatnonzero(recent & (part == number))
 
 

@@ -158,7 +158,7 @@ def fit_effects(
     )
     fitted, shapes = list(tables), {key: np.eye(n_levels) for key, n_levels in SLOT_KEYS.items()}
     if any(table.slot_key == "day_hour" for table in tables):
-        shapes["day_hour"] = _start_shapes(tables if alike is None else alike, slot_code["day_hour"])
+        shapes["day_hour"] = start_shapes(tables if alike is None else alike, slot_code["day_hour"])
     together = [k for k, table in enumerate(tables) if _is_solved_together(table)]
     alone = [k for k in range(len(tables)) if k not in together]
     joint = _Joint([tables[k] for k in together], customer_codes, slot_code)
@@ -307,8 +307,8 @@ def _step_alone(table: EffectTable, rows: _Rows, cell: np.ndarray, shapes: np.nd
     return stepped
 
 
-def _start_shapes(tables: list[EffectTable], day_hours: np.ndarray) -> np.ndarray:
-    """Smooth shapes, bent to the curves that are there already."""
+def start_shapes(tables: list[EffectTable], day_hours: np.ndarray) -> np.ndarray:
+    """Smooth shapes, bent to the curves that are there already; (48, n_shapes), see ``models.contact.curves``."""
     shapes = smooth_shapes(np.unique(day_hours))
     moment = believe_in(shapes)
     for table in tables:

@@ -109,19 +109,19 @@ def fit_night(
     with _timed(seconds, "rivals"):
         folds, production = split_folds(log, day, settings), split_production(log, day, settings)
         refuse_thin_folds(log, folds, production)
-        hierarchy, lately_days = fit_with_best_memory(log, folds.learn, folds.forward, settings)
+        hierarchy, with_move = fit_with_best_memory(log, folds.learn, folds.forward, settings)
         held_out = fit_trees(hierarchy, log, folds.learn, folds.calibrate, settings, rng, params, grow)
         judged = judge_rivals(log, folds, held_out, settings, rng)
         leads = compare_on_forward(judged, log, folds.forward, held_out, champion, settings)
         recent = production[0] | production[1]
-        trust = measure_trust(held_out, log, folds, recent, lately_days, settings, rng.spawn(1)[0])
+        trust = measure_trust(held_out, log, folds, recent, with_move, settings, rng.spawn(1)[0])
     with _timed(seconds, "off_policy"):  # a stream of its own: the model must not depend on what judges it
         off_policy = measure_off_policy(held_out, log, folds.forward, settings, rng.spawn(1)[0])
     with _timed(seconds, "drift"):
         drift = measure_drift(held_out, log, folds, day, settings, rng.spawn(1)[0])
     progress(0.5)
     with _timed(seconds, "model"):
-        hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, lately_days)
+        hierarchy = fit_hierarchy(log.subset(production[0]), settings, hierarchy, with_move=with_move)
         most = min((params or {}).get("n_trees", settings.model.n_trees), _MORE_TREES * held_out.booster.num_trees())
         model = fit_trees(hierarchy, log, *production, settings, rng, {**(params or {}), "n_trees": most}, grow)
     progress(1.0)
@@ -134,7 +134,7 @@ def fit_night(
         leads=leads,
         calibration=_collect_reliability(judged),
         importance=_importance(model),
-        params={**settings.model.model_dump(), **(params or {}), **_tell_kept(model, lately_days)},
+        params={**settings.model.model_dump(), **(params or {}), **_tell_kept(model)},
         metrics=_flatten(rivals) | flatten_leads(leads) | found,
         seconds=seconds,
         off_policy=off_policy,
@@ -146,9 +146,11 @@ def _tell_trust(trust: Trust) -> dict[str, float]:
     return {"trust.list_slope": trust.list_slope, "trust.timing_slope": trust.timing_slope}
 
 
-def _tell_kept(model: ContactModel, lately_days: tuple[int, ...]) -> dict[str, int | str]:
+def _tell_kept(model: ContactModel) -> dict[str, int | str]:
     """What the fit has decided for itself."""
-    return {"n_trees_kept": model.booster.num_trees(), "lately_days": " ".join(map(str, lately_days)) or "none"}
+    moved = model.hierarchy.moved_since
+    since = str(np.datetime64(moved, "s").astype("datetime64[D]")) if moved else "never"
+    return {"n_trees_kept": model.booster.num_trees(), "habits_moved_since": since}
 
 
 def fit_trees(

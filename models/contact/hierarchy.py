@@ -16,9 +16,19 @@ from scipy.special import expit
 from configs.settings import Settings
 from features.slots import N_SPANS
 from features.table import DialLog
-from models.contact.effects import EffectTable, fit_effects, list_tables, slot_codes, start_tables, sum_effects
+from models.contact.effects import (
+    SLOT_KEYS,
+    EffectTable,
+    fit_effects,
+    list_tables,
+    slot_codes,
+    start_shapes,
+    start_tables,
+    sum_effects,
+)
 from models.contact.encoding import Encoding, build_encoding
 from models.contact.fatigue import N_WEIGHTS, fade, fatigue_columns
+from models.contact.moved import Dials, find_loadings, find_move
 from models.contact.persons import (
     Beliefs,
     FailedDials,
@@ -39,7 +49,7 @@ from models.contact.population import learn_never, learn_persons
 _TURNS = 3
 _FIRST_SWEEPS, _LATER_SWEEPS = 8, 5
 _NEVER_STEPS = 8
-_DOUBT_LATELY = 3.0  # less than of what always holds: the forward fold decides whether it stays
+_DOUBT_OWN_MOVE = 3.0  # less than of what always holds: that something has moved is known
 _DAYS_BETWEEN, _SAME_PART = 2.0, 0.5  # of planned dials whose slots are not known
 
 
@@ -66,6 +76,11 @@ class Hierarchy:
     variances: PriorVariances
     never: NeverReached = field(default_factory=NeverReached)
     fatigue: tuple[float, ...] = (0.0,) * N_WEIGHTS
+
+    @property
+    def moved_since(self) -> int:
+        """Since when habits are other ones, epoch seconds; 0: they have not moved."""
+        return max(table.since for table in self.tables)
 
     def read(self, log: DialLog) -> "Reading":
         """What the hierarchy says of a log; of every log the newest reading is kept for who asks next."""
@@ -191,7 +206,7 @@ _READINGS: WeakKeyDictionary[DialLog, Reading] = WeakKeyDictionary()
 
 
 def fit_hierarchy(
-    log: DialLog, settings: Settings, start: Hierarchy | None = None, lately_days: tuple[int, ...] = ()
+    log: DialLog, settings: Settings, start: Hierarchy | None = None, *, with_move: bool = False
 ) -> Hierarchy:
     """Learn tables and prior from every dial of the log.
 
@@ -201,8 +216,8 @@ def fit_hierarchy(
         Dials to learn from; leave out what must stay unseen with ``DialLog.subset``.
     start
         An earlier fit on much the same log: fewer turns are needed.
-    lately_days
-        What the last so many days have changed is learned too, see :func:`add_lately`.
+    with_move
+        How habits have moved in the last weeks is learned too, see :func:`add_move`.
     """
     if start is None:
         encoding = build_encoding(log.customers, settings.attributes, settings.segment_by)
@@ -231,40 +246,47 @@ def fit_hierarchy(
         foreseen = foresee_dials(log.history, logit, variances.covariance())
         never = learn_never(log.history, foreseen.p_reached, fitted.never, _NEVER_STEPS)
         fitted = Hierarchy(fitted.encoding, tables, variances, never, tuple(map(float, weights)))
-    for days in lately_days:
-        fitted = add_lately(fitted, log, settings, days)
-    return fitted
+    return add_move(fitted, log, settings) if with_move else fitted
 
 
-def add_lately(fitted: Hierarchy, log: DialLog, settings: Settings, days: int) -> Hierarchy:
-    """Learn what the last ``days`` days of the log have changed in segment and slot, as tables that hold since then.
+def add_move(fitted: Hierarchy, log: DialLog, settings: Settings) -> Hierarchy:
+    """Learn how habits have moved in the last weeks of the log, if they have: tables that hold since then.
 
-    They are shrunk like all tables, by a variance that these days teach: where habits have not moved, next to nothing
-    is added, and the past keeps its weight.
+    First segments that lived alike move alike (``models.contact.moved``), then each on its own, shrunk like all tables
+    by a variance that these days teach.
     """
-    seconds = log.history.seconds
-    since = int(seconds.max(initial=0)) - days * 86_400
-    rows = np.flatnonzero(seconds >= since)
-    who = log.history.customer_row[rows]
-    codes = {key: level[who] for key, level in fitted.read(log).codes.items()}
-    slots = {key: level[rows] for key, level in slot_codes(log.dials).items()}
-    foreseen = fitted.foresee(log)
-    known = fitted.read(log).logit[rows] + foreseen.mean[rows]
-    counts = 1.0 - fitted.never_at_last(log, foreseen)[rows]
+    reading, foreseen = fitted.read(log), fitted.foresee(log)
+    codes = {key: level[log.history.customer_row] for key, level in reading.codes.items()}
+    slots, segment = slot_codes(log.dials), "×".join(settings.segment_by)
+    known, counts = reading.logit + foreseen.mean, 1.0 - fitted.never_at_last(log, foreseen)
+    shapes = start_shapes(fitted.tables, slots["day_hour"])
+    evidence = (known.astype("float64"), attenuate(foreseen.variance).astype("float64"), log.is_contact, counts)
+    dials = Dials(codes[segment], slots["day_hour"], slots["seconds"], *evidence)
+    move = find_move(dials, _find_loadings(fitted, reading.codes, segment, slots["day_hour"]), shapes)
+    if move is None:
+        return fitted
+    alike = EffectTable(segment, "day_hour", move.values, move.variance, move.since)
+    rows = np.flatnonzero(slots["seconds"] >= move.since)
+    codes, slots = ({key: level[rows] for key, level in some.items()} for some in (codes, slots))
+    known = known[rows] + sum_effects([alike], codes, slots)
     keys = list_tables(settings.attributes, settings.segment_by, fitted.encoding.n_levels)
-    tables = fit_effects(
-        start_tables(keys, fitted.encoding.n_levels, since),
-        codes,
-        slots,
-        log.is_contact[rows],
-        known,
-        foreseen.variance[rows],
-        _FIRST_SWEEPS,
-        counts,
-        _DOUBT_LATELY,
-        fitted.tables,
-    )
-    return replace(fitted, tables=[*fitted.tables, *tables])
+    start = start_tables(keys, fitted.encoding.n_levels, move.since)
+    given = (log.is_contact[rows], known, foreseen.variance[rows], _FIRST_SWEEPS, counts[rows])
+    own = fit_effects(start, codes, slots, *given, _DOUBT_OWN_MOVE, fitted.tables)
+    return replace(fitted, tables=[*fitted.tables, alike, *own])
+
+
+def _find_loadings(fitted: Hierarchy, codes: dict[str, np.ndarray], segment: str, day_hours: np.ndarray) -> np.ndarray:
+    """How much each segment lives by the main habits of the whole past; (n_levels, n_loadings)."""
+    n_levels = fitted.encoding.n_levels[segment]
+    weight = np.bincount(codes[segment], minlength=n_levels)
+    curves = np.zeros((n_levels, SLOT_KEYS["day_hour"]))
+    for table in fitted.tables:
+        if table.customer_key and table.slot_key == "day_hour":
+            pair = codes[segment].astype("int64") * len(table.values) + codes[table.customer_key]
+            shared = np.bincount(pair, minlength=n_levels * len(table.values)).reshape(n_levels, -1)
+            curves += shared @ table.values / np.maximum(weight, 1)[:, None]
+    return find_loadings(curves[:, np.unique(day_hours)], weight)
 
 
 def _shift(table: EffectTable, shift: float) -> EffectTable:

@@ -1,8 +1,9 @@
-"""Whether the last weeks have changed anything: decided on days that the model has not seen.
+"""Whether what has moved in the last weeks is to be believed: decided on days that the model has not seen.
 
-Habits move. The whole past teaches one set of effects, and the last four and two weeks what has changed since
-(``hierarchy.add_lately``). These are shrunk to next to nothing where nothing moved; still they only stay if the forward
-fold is predicted better with them by more than a standard error.
+The whole past teaches one set of effects, and the last weeks how habits have moved since (``hierarchy.add_move``). But
+weeks may also differ and be as before a week later. So a move that was there before the forward fold must predict that
+fold better, by more than a standard error; where it does not, moves are not learned that night. One that is newer than
+the fold stands by its evidence alone.
 """
 
 import numpy as np
@@ -10,17 +11,16 @@ import numpy as np
 from configs.settings import Settings
 from features.table import DialLog
 from models.contact.effects import slot_codes
-from models.contact.hierarchy import Hierarchy, add_lately, fit_hierarchy
+from models.contact.hierarchy import Hierarchy, add_move, fit_hierarchy
 from models.contact.model import gather_evidence
 
-LATELY_DAYS = (28, 14)
-_STANDARD_ERRORS = 1.0  # most nights nothing has moved, and luck would let half of such changes in
+_STANDARD_ERRORS = 1.0
 
 
 def fit_with_best_memory(
     log: DialLog, learn: np.ndarray, forward: np.ndarray, settings: Settings
-) -> tuple[Hierarchy, tuple[int, ...]]:
-    """Fit the hierarchy, with what the last weeks have changed where that predicts the forward fold better.
+) -> tuple[Hierarchy, bool]:
+    """Fit the hierarchy, with how habits have moved where that predicts the forward fold better.
 
     Parameters
     ----------
@@ -29,18 +29,15 @@ def fit_with_best_memory(
 
     Returns
     -------
-    hierarchy, lately_days
-        Of :func:`models.contact.hierarchy.fit_hierarchy`; none: the whole past alike.
+    hierarchy, with_move
+        The latter for :func:`models.contact.hierarchy.fit_hierarchy`: whether moves are to be learned.
     """
     known, rows = log.subset(learn), np.flatnonzero(forward)
-    best = tried = fit_hierarchy(known, settings)
-    loss, kept = _losses(best, log, rows), 0
-    for n_added, days in enumerate(LATELY_DAYS, start=1):
-        tried = add_lately(tried, known, settings, days)
-        tried_loss = _losses(tried, log, rows)
-        if _is_smaller(tried_loss, loss):
-            best, loss, kept = tried, tried_loss, n_added
-    return best, LATELY_DAYS[:kept]
+    still = fit_hierarchy(known, settings)
+    moved = add_move(still, known, settings)
+    if moved is still or _is_smaller(_losses(moved, log, rows), _losses(still, log, rows)):
+        return moved, True
+    return still, False
 
 
 def _losses(hierarchy: Hierarchy, log: DialLog, rows: np.ndarray) -> np.ndarray:
