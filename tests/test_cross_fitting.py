@@ -34,7 +34,7 @@ def test_a_small_log_judges_every_customer_by_a_fit_that_has_not_seen_them(
 ) -> None:
     seen: list[set[int]] = []
 
-    def fit(others: DialLog, _settings: object, start: Hierarchy, _days: object) -> Hierarchy:
+    def fit(others: DialLog, _settings: object, start: Hierarchy, **_: object) -> Hierarchy:
         seen.append(set(others.history.customer_row.tolist()))
         return start
 
@@ -56,7 +56,7 @@ def test_a_small_log_judges_every_customer_by_a_fit_that_has_not_seen_them(
 
 
 def test_with_enough_held_out_contacts_nothing_is_fitted_again(log: DialLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> Hierarchy:
+    def refuse(*_: object, **__: object) -> Hierarchy:
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(cross_fitting, "fit_hierarchy", refuse)

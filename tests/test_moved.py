@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from models.contact.curves import smooth_shapes
-from models.contact.moved import Dials, find_loadings, find_move
+from models.contact.moved import Dials, Move, find_loadings, find_move
 
 N_LEVELS, N_DAYS, HOURS = 40, 90, np.arange(9, 21)
 DAY = 86_400
@@ -27,7 +27,7 @@ def draw_dials(rng: np.random.Generator, before: np.ndarray, after: np.ndarray, 
     return Dials(level.astype("int32"), hour.astype("int32"), seconds, known, np.ones(n), is_contact, np.ones(n))
 
 
-def find(dials: Dials, curves: np.ndarray):
+def find(dials: Dials, curves: np.ndarray) -> Move | None:
     loadings = find_loadings(curves[:, HOURS], np.ones(N_LEVELS))
     return find_move(dials, loadings, smooth_shapes(HOURS))
 
