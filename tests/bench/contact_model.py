@@ -94,8 +94,8 @@ def list_rivals(centre: Centre, asked: argparse.Namespace) -> dict[str, Callable
     log = build_dial_log(centre.tables.call_attempts, centre.tables.customers, centre.settings)
     day = np.datetime64(centre.as_of.tz_localize(None).date(), "D")
     judging, folds = split_folds(log, day, centre.settings), split_production(log, day, centre.settings)
-    judged, memory = fit_with_best_memory(log, judging.learn, judging.forward, centre.settings)
-    hierarchy = fit_hierarchy(log.subset(folds[0]), centre.settings, judged, memory)
+    judged, with_move = fit_with_best_memory(log, judging.learn, judging.forward, centre.settings)
+    hierarchy = fit_hierarchy(log.subset(folds[0]), centre.settings, judged, with_move=with_move)
     attributes = centre.settings.attributes
     history = (*attributes, *HISTORY_FEATURES, *PART_FEATURES, *SLOT_FEATURES)
     wide = {"num_leaves": 31, "min_data_in_leaf": 20, "feature_fraction": 1.0, "lambda_l2": 0.0}
