@@ -258,7 +258,7 @@ def _forbid_by_past(
         is_meant = (past.outcome == OUTCOMES.index(outcome)) | (past.outcome < 0)
         latest = _latest(n_phones, phone[past.row[is_meant]], past.at_us[is_meant])[phone[rows]]
         _forbid_gap(lawful, latest, gap, limits)
-    horizon_us = int(starts.min(initial=0))
+    horizon_us = int(starts.min(initial=np.iinfo(np.int64).max))
     for cap in rules.rolling:
         recent = _nth_latest(past, phone, n_phones, cap.max_attempts, horizon_us - cap.hours * HOUR_US)[phone[rows]]
         hit = np.flatnonzero(recent != NEVER)
