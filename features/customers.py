@@ -121,22 +121,26 @@ def _clean(
     listed = kept["listed"].fillna(False) if "listed" in table.present else pd.Series(True, index=kept.index)
     numbers = ["age", *(name for name, kind in further.items() if kind == "number")]
     return kept.assign(
-        do_not_call=_are_among(kept["customer_id"], barred_ids),
+        do_not_call=are_among(kept["customer_id"], barred_ids),
         listed=listed.astype(bool),
         value=kept["value"].fillna(1.0),
         **{name: kept[name].astype("float32") for name in numbers},
     )
 
 
-def _are_among(ids: "pd.Series[str]", known: Iterable[str]) -> np.ndarray:
-    """Whether each id is one of the known ones, in a tenth of the time that pandas takes; (n,) bool, False for none."""
+def are_among(ids: "pd.Series[str]", known: Iterable[str]) -> np.ndarray:
+    """Whether each id is one of the known ones, in a tenth of the time that pandas takes; (n,) bool, False for none.
+
+    >>> are_among(pd.Series(["a", None, "b"]), ["b", "c"]).tolist()
+    [False, False, True]
+    """
     asked: Any = pa.array(ids, pa.large_string(), from_pandas=True)
     return np.asarray(pc.is_in(asked, pa.array(known, pa.large_string())).to_numpy(zero_copy_only=False))
 
 
 def _refused(table: ParsedTable, kept: pd.DataFrame) -> pd.DataFrame:
     known = table.frame["customer_id"]
-    is_kept = _are_among(known, kept["customer_id"])
+    is_kept = are_among(known, kept["customer_id"])
     is_refused = known.notna() & ~is_kept
     if "listed" in table.present:
         flags = read_flags(table.raw["listed"])

@@ -200,6 +200,8 @@ def add_posted(log: JudgedLog, posted: pd.DataFrame) -> tuple[JudgedLog, int]:
     log, n_added
         A new log; the posted rows follow after the log's own.
     """
+    if posted.empty:
+        return log, 0
     known = pc.is_in(pa.array(posted["attempt_id"], pa.large_string(), from_pandas=True), log.cells["attempt_id"])
     rows = posted.loc[~known.to_numpy(zero_copy_only=False), list(COLUMNS)]
     if rows.empty:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from configs.errors import NoCapacityError, UsageError
 from configs.settings import Settings
+from features.customers import are_among
 from features.slots import build_slots
 from models.contact.scorer import Scorer
 from models.planning.believing import believe
@@ -143,7 +144,7 @@ def place_rest(
     made = build_call_plan(outlook, places, demand, decided, lots)
     if isinstance(scorer, Scorer):  # the plan's own numbers are believable already
         made = believe(made, demand, eligibility, scorer.model.trust)
-    later_rows = np.flatnonzero(ids.isin(morning.later["customer_id"]).to_numpy())
+    later_rows = np.flatnonzero(are_among(ids, morning.later["customer_id"]))
     why = say_why_not_today(made.unplanned, list_dialled(order, intake), later_rows)
     return eligibility, replace(made, unplanned=why)
 

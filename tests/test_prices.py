@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from models.planning.placing import fill_places, lay_free_board, place_by_prices, sum_worth
-from models.planning.prices import bound_value, price_demand, refine_prices, solve_prices
+from models.planning.prices import _minimise, bound_value, price_demand, refine_prices, solve_prices
 from models.planning.sequences import Demand, build_single_demand
 
 
@@ -173,3 +174,22 @@ def test_single_dials_of_tiny_centres_are_within_a_fiftieth_of_the_optimum(seed)
     priced = solve_prices(net, lawful, capacity)
     value = planned_value(build_single_demand(net, lawful), capacity, priced.prices)
     assert value >= 0.98 * exact_value(net, lawful, capacity)
+
+
+def test_matrices_wait_for_no_second_thread_while_prices_are_sought_and_have_it_back_after() -> None:
+    seen = []
+
+    def dual(at: np.ndarray) -> tuple[float, np.ndarray]:
+        seen.append(count_blas_threads())
+        return float(((at - 1) ** 2).sum()), 2 * (at - 1)
+
+    with threadpool_limits(2, "blas"):
+        before = count_blas_threads()
+        prices, _ = _minimise(dual, np.zeros(3), 2.0)
+        assert count_blas_threads() == before
+    assert set(seen) == {1}
+    assert prices == pytest.approx([2.0, 2.0, 2.0], abs=1e-4)
+
+
+def count_blas_threads() -> int:
+    return max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)

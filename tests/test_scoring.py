@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from models.contact.scoring import _AT_ONCE, _MAX_LEAVES, compile_forest
+from models.contact.scoring import _AT_ONCE, compile_forest
+from models.contact.slot_trees import MAX_LEAVES
 
 QUIET = {"objective": "binary", "verbose": -1, "num_threads": 1, "deterministic": True, "min_data_in_leaf": 5}
 N_CUSTOMER, N_SLOT = 3, 3
@@ -98,7 +99,7 @@ def test_slot_splits_above_customer_splits_leave_trees_over_customers_that_fit_t
     forest = compile_forest(booster, SLOTS, N_CUSTOMER)
     assert set(forest.features) <= set(range(N_CUSTOMER))
     assert len(forest.vector_of) > 10
-    assert (forest.vector_of > 0).sum(axis=1).max() <= _MAX_LEAVES
+    assert (forest.vector_of > 0).sum(axis=1).max() <= MAX_LEAVES
 
 
 def test_trees_with_more_leaves_than_bits_are_shared_out_over_several() -> None:
@@ -179,3 +180,19 @@ def test_zero_as_missing_is_refused() -> None:
     booster = train(np.random.default_rng(12), 15, 10, 0.2, zero_as_missing=True)
     with pytest.raises(ValueError, match='"missing_type": "Zero"'):
         compile_forest(booster, SLOTS, N_CUSTOMER)
+
+
+@pytest.mark.parametrize(("n_leaves", "n_trees", "width"), [(2, 40, 32), (12, 40, 32), (150, 2, 64)])
+def test_slots_share_a_cell_only_where_no_tree_of_the_group_tells_them_apart(
+    n_leaves: int, n_trees: int, width: int
+) -> None:
+    rng = np.random.default_rng(15)
+    slots = np.array([[hour, day, (hour + day) % 5] for day in range(7) for hour in range(12)], dtype=float)
+    X = np.column_stack([draw_features(3_000, rng, 0.1)[:, :N_CUSTOMER], slots[rng.integers(0, len(slots), 3_000)]])
+    noise = lgb.Dataset(X, rng.random(len(X)) < 0.3)
+    booster = lgb.train({**QUIET, "num_leaves": n_leaves, "min_data_in_leaf": 2}, noise, n_trees)
+    forest = compile_forest(booster, slots, N_CUSTOMER)
+    assert forest.vectors.shape[1] == width
+    assert (len(forest.cell_of) > 1) == (n_leaves > 2)
+    customers = draw_features(200, rng, 0.2)[:, :N_CUSTOMER]
+    assert np.abs(score(booster, customers, slots) - cross_join(booster, customers, slots)).max() < 1e-6

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from features.slots import PARTS
 from features.table import DialLog
@@ -63,5 +64,5 @@ class SegmentAnswers:
         combined = np.zeros(len(self._codes[""]), dtype="int64")
         for name in names:
             combined = combined * self._encoding.n_levels[name] + self._codes[name]
-        seen, kind = np.unique(combined, return_inverse=True)
+        kind, seen = pd.factorize(combined)
         return kind, len(seen)

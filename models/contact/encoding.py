@@ -104,7 +104,5 @@ def _cross(codes: dict[str, np.ndarray], parts: list[str], n_levels: dict[str, i
 
 
 def _match(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    if known.size == 0:
-        return np.zeros(len(values), dtype="int32")
-    at = np.clip(np.searchsorted(known, values), 0, len(known) - 1)
-    return np.where(known[at] == values, at + 1, UNKNOWN).astype("int32")
+    found = pc.index_in(pa.array(values), pa.array(known)).fill_null(-1)
+    return np.asarray(found.to_numpy(zero_copy_only=False).astype("int32")) + 1

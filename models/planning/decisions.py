@@ -78,6 +78,8 @@ def tell_unkept(pins: pd.DataFrame, dials: pd.DataFrame, eligibility: Eligibilit
     dials
         customer_row · slot_row of the plan.
     """
+    if pins.empty:
+        return []
     planned = set(zip(dials["customer_row"], dials["slot_row"], strict=True))
     called = set(dials["customer_row"])
     reasons = dict(zip(eligibility.excluded["customer_row"], eligibility.excluded["reason"], strict=True))

@@ -174,16 +174,18 @@ def _gather_past(tables: Tables, as_of: pd.Timestamp) -> _Past:
     at_us = np.concatenate([_microseconds(dials["attempted_at"]) for dials in (good, held, strange)])
     at_us = np.where(at_us == NEVER, now_us - 1, at_us)
     outcome = pd.concat([good["outcome"], held["outcome"], strange["outcome"]], ignore_index=True)
+    codes, words = pd.factorize(outcome)
+    code = np.append(pd.Index(OUTCOMES).get_indexer(pd.Index(words)), -1)[codes]
     strangers = len(tables.customers) + np.arange(len(strange))
     known = at_us < now_us
     return _Past(
         row=np.concatenate([good["customer_row"], held["customer_row"], strangers]).astype(np.int64)[known],
         at_us=at_us[known],
-        is_contact=(outcome == CONTACT).fillna(False).to_numpy(dtype=bool)[known],
+        is_contact=code[known] == OUTCOMES.index(CONTACT),
         is_refusal=np.concatenate([good["refused"], held["refused"], np.zeros(len(strange))]).astype(bool)[known],
-        is_wrong_number=(outcome == WRONG_NUMBER).fillna(False).to_numpy(dtype=bool)[known],
+        is_wrong_number=code[known] == OUTCOMES.index(WRONG_NUMBER),
         is_held=np.repeat([False, True], [len(good), len(held) + len(strange)])[known],
-        outcome=pd.Index(OUTCOMES).get_indexer(pd.Index(outcome)).astype(np.int64)[known],
+        outcome=code[known],
     )
 
 
@@ -256,7 +258,7 @@ def _forbid_by_past(
         is_meant = (past.outcome == OUTCOMES.index(outcome)) | (past.outcome < 0)
         latest = _latest(n_phones, phone[past.row[is_meant]], past.at_us[is_meant])[phone[rows]]
         _forbid_gap(lawful, latest, gap, limits)
-    horizon_us = int(starts.min(initial=0))
+    horizon_us = int(starts.min(initial=np.iinfo(np.int64).max))
     for cap in rules.rolling:
         recent = _nth_latest(past, phone, n_phones, cap.max_attempts, horizon_us - cap.hours * HOUR_US)[phone[rows]]
         hit = np.flatnonzero(recent != NEVER)

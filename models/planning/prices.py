@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from models.planning.sequences import Demand, FloatArray, IntArray, build_single_demand
 
@@ -176,9 +177,9 @@ def _minimise(
     dual: Callable[[FloatArray], tuple[float, FloatArray]], start: FloatArray, unit: float
 ) -> tuple[FloatArray, int]:
     """L-BFGS-B over variables >= 0 that are measured in ``unit``."""
-    found = minimize(
-        dual, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(start), options={"maxiter": ROUNDS}
-    )
+    bounds, options = [(0.0, None)] * len(start), {"maxiter": ROUNDS}
+    with threadpool_limits(1, "blas"):  # a hundred numbers: a second thread only stands in the way of those that walk
+        found = minimize(dual, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return np.maximum(found.x, 0.0) * unit, int(found.nit)
 
 

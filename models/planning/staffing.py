@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from configs.settings import Settings
 from models.planning.handling import Effort, count_in_dials
@@ -202,15 +203,10 @@ def solve_seats(
     for step in steps_for(demand.shape[0], is_near=True):
         tau = step * mean_best(demand)
         unit = tau / demand.mean_load()
-        found = minimize(
-            _joint_dual,
-            at / unit,
-            args=(demand, least, most, total, tau, unit),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0.0, None)] * len(at),
-            options={"maxiter": ROUNDS},
-        )
+        asked = (demand, least, most, total, tau, unit)
+        bounds, options = [(0.0, None)] * len(at), {"maxiter": ROUNDS}
+        with threadpool_limits(1, "blas"):  # as in prices
+            found = minimize(_joint_dual, at / unit, asked, "L-BFGS-B", jac=True, bounds=bounds, options=options)
         at = np.maximum(found.x, 0.0) * unit
     places: FloatArray = least + (most - least) * _share_open((at[:-1] - at[-1]) / unit)
     return places

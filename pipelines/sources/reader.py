@@ -1,6 +1,7 @@
 """The one door for data: any source in, raw tables with a fingerprint out."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,10 +112,12 @@ def open_source(source: str, settings: Settings) -> OpenSource:
         raw = read_source(source, settings)
         others = {name: table for name, table in raw.tables.items() if name != LOG}
         return OpenSource(others, cut_frame(raw.tables[LOG]), raw.fingerprint, raw.where)
-    tables, fingerprint = read_folder(Path(source), lambda name: name in TABLES and name != LOG)
+    with ThreadPoolExecutor(1) as beside:
+        opened = beside.submit(open_table, Path(source), LOG)
+        tables, fingerprint = read_folder(Path(source), lambda name: name in TABLES and name != LOG)
     tables = {name: tables[name] for name in TABLES if name in tables}
     _require({**tables, LOG: pd.DataFrame()}, list_tables(Path(source)), source)
-    blocks, fingerprint[LOG] = open_table(Path(source), LOG)
+    blocks, fingerprint[LOG] = opened.result()
     return OpenSource(tables, blocks, dict(sorted(fingerprint.items())), source)
 
 
