@@ -1,6 +1,5 @@
 """The stages of a night: each is timed, measured, told in one line, and a Prefect task when a flow is running."""
 
-import gc
 import logging
 import sys
 import time
@@ -99,11 +98,9 @@ def record_stages(n_stages: int = STAGES_OF_A_NIGHT, var: Path | None = None) ->
     with progress if console.is_terminal else nullcontext(), page as file:
         log = StageLog(progress, n_stages, file)
         token = _LOG.set(log)
-        gc.freeze()  # all that was imported stays: the collector need not look through it again and again
         try:
             yield log.entries
         finally:
-            gc.unfreeze()
             _LOG.reset(token)
 
 
