@@ -33,8 +33,8 @@ from pipelines.train import draw_heat_map
 
 
 @pytest.fixture(scope="module")
-def order(small_source: Path) -> Order:
-    return build_order(str(small_source), None, SMALL_RUN_DATE, Path("unused"))
+def order(small_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Order:
+    return build_order(str(small_source), None, SMALL_RUN_DATE, tmp_path_factory.mktemp("var"))
 
 
 @pytest.fixture(scope="module")
