@@ -50,7 +50,7 @@ class Database:
     read
         A table by its name, whole.
     stream
-        What a query gives, batch by batch and of one schema; a table always in the same order while nobody writes.
+        What a query gives, batch by batch, one at least; rows that nobody has touched come in the same order again.
     """
 
     names: tuple[str, ...]
@@ -59,8 +59,8 @@ class Database:
 
     def count(self, name: str) -> int:
         """Count the rows of a table."""
-        (batch,) = self.stream(f"SELECT count(*) AS n FROM {quote(name)}")
-        return int(batch["n"][0].as_py())
+        counted = pa.Table.from_batches(self.stream(f"SELECT count(*) AS n FROM {quote(name)}"))
+        return int(counted["n"][0].as_py())
 
 
 def read_database(address: str, is_needed: Wanted) -> Found:
@@ -107,7 +107,9 @@ def _open_sqlite(address: str) -> Iterator[Database]:
 def _stream_sqlite(connection: sqlite3.Connection, query: str) -> Batches:
     """SQLite's columns have no type, so that its cells are asked first; what is mixed, or no number, becomes text."""
     columns = [column[0] for column in connection.execute(f"SELECT * FROM ({query}) LIMIT 0").description]
-    kinds = connection.execute(f"SELECT DISTINCT {', '.join(f'typeof({quote(name)})' for name in columns)} FROM ({query})")
+    kinds = connection.execute(
+        f"SELECT DISTINCT {', '.join(f'typeof({quote(name)})' for name in columns)} FROM ({query})"
+    )
     types = [
         _SQLITE_TYPES.get(frozenset(found) - {"null"}, pa.string())
         for found in zip(*kinds.fetchall() or [["null"] * len(columns)], strict=True)
@@ -116,7 +118,9 @@ def _stream_sqlite(connection: sqlite3.Connection, query: str) -> Batches:
     while True:
         rows = cursor.fetchmany(_BATCH)
         cells = zip(*rows, strict=True) if rows else ([] for _ in columns)
-        yield pa.record_batch([_build_array(each, kind) for each, kind in zip(cells, types, strict=True)], names=columns)
+        yield pa.record_batch(
+            [_build_array(each, kind) for each, kind in zip(cells, types, strict=True)], names=columns
+        )
         if len(rows) < _BATCH:
             return
 
@@ -136,7 +140,7 @@ def _open_duckdb(address: str) -> Iterator[Database]:
         yield Database(
             names,
             lambda name: connection.sql(select(name)).to_arrow_table().to_pandas(),
-            lambda query: iter(connection.sql(query).to_arrow_reader(_BATCH)),
+            lambda query: stream_reader(connection.sql(query).to_arrow_reader(_BATCH)),
         )
 
 
@@ -153,7 +157,7 @@ def _open_postgresql(address: str) -> Iterator[Database]:
         def stream(query: str) -> Batches:
             for setting in _IN_ORDER:
                 cursor.execute(setting)
-            yield from ask(query).fetch_record_batch()
+            yield from stream_reader(ask(query).fetch_record_batch())
 
         yield Database(names, lambda name: ask(select(name)).fetch_arrow_table().to_pandas(), stream)
 
@@ -195,6 +199,12 @@ def failing_clearly(address: str, failure: type[Exception]) -> Iterator[None]:
 
 def _connect(address: str) -> Any:
     return adbc_driver_postgresql.dbapi.connect(address, autocommit=True)
+
+
+def stream_reader(reader: pa.RecordBatchReader) -> Batches:
+    """Give the batches of a reader, an empty one first, so that there is always one to tell the columns."""
+    yield pa.record_batch([pa.array([], field.type) for field in reader.schema], schema=reader.schema)
+    yield from reader
 
 
 def select(name: str) -> str:

@@ -18,6 +18,7 @@ from features.quarantine import ROW_FAULT
 
 PIECE = 1 << 24
 """Bytes of a file that are read at a time where it need not fit into memory, about."""
+_LONGEST_RECORD = 1 << 26
 _QUOTE, _NEWLINE, _RETURN = b'"'[0], b"\n"[0], b"\r"[0]
 _UTF8_MARK = b"\xef\xbb\xbf"
 _NO_LETTERS = re.compile("[\x80\uf8f0-\uf8f3]")  # what Python makes of bytes that cp932 leaves undefined
@@ -125,7 +126,9 @@ def stream_csv(path: Path) -> Iterator[pd.DataFrame]:
     for piece in _read_pieces(path):
         text, is_cut = _decode(piece, encoding)
         is_first = opened is None or not opened.header
-        opened = _open(path, text, is_cut, n_lines) if opened is None or is_first else opened.follow(text, is_cut, n_lines)
+        opened = (
+            _open(path, text, is_cut, n_lines) if opened is None or is_first else opened.follow(text, is_cut, n_lines)
+        )
         n_lines += text.count(b"\n")
         yield opened.read()
     if opened is None:
@@ -137,7 +140,7 @@ def _read_pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(PIECE) + file.readline():
             lines, n_bytes, is_open = [piece], len(piece), piece.count(b'"') % 2
-            while is_open and n_bytes < 4 * PIECE and (line := file.readline()):
+            while is_open and n_bytes < _LONGEST_RECORD and (line := file.readline()):
                 lines.append(line)
                 n_bytes, is_open = n_bytes + len(line), (is_open + line.count(b'"')) % 2
             yield b"".join(lines)

@@ -1,7 +1,8 @@
 """A folder of CSV and Parquet files; a table is named by its file's stem."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -78,11 +79,35 @@ def find_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _read_bytes(path: Path) -> bytes:
+def count_parquet(path: Path) -> int:
+    """Count the rows of a Parquet file by its footer.
+
+    Raises
+    ------
+    SourceError
+        The file is missing or damaged.
+    """
     try:
-        return path.read_bytes()
+        with failing_clearly(path):
+            return int(pq.ParquetFile(path).metadata.num_rows)
+    except pa.ArrowException as error:
+        raise _damaged(path, error) from error
+
+
+@contextmanager
+def failing_clearly(path: Path) -> Iterator[None]:
+    """Turn the failure to read a file into a :class:`SourceError`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such file: check --source") from error
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}: check its permissions") from error
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}: check its permissions") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    with failing_clearly(path):
+        return path.read_bytes()
 
 
 def _read_parquet(path: Path, content: bytes) -> pd.DataFrame:
