@@ -219,7 +219,7 @@ def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
     assert "no report.html" in console.file.getvalue()
     assert read_latest(with_champion / "runs") == small_night.out  # the page goes on showing a night
     mapped = tmp_path / "mapped.yaml"
-    columns = {name: name for name in pq.read_schema(parquet / "call_attempts.parquet").names}
+    columns = {name: name for name in pd.read_parquet(parquet / "call_attempts.parquet").columns}
     table = {"query": "SELECT * FROM dials", "columns": columns, "codes": {"outcome": {"NA": "no_answer"}}}
     mapped.write_text(json.dumps({"source": {"name": "x", "tables": {"call_attempts": table}}}), encoding="utf-8")
     for name, (source, config) in {"csv": (order.source, [small]), "mapped": (database, [small, mapped])}.items():
