@@ -9,14 +9,13 @@ from features.contracts import check_tables
 from features.slots import build_slots
 from models.planning.capacity import build_capacity
 from models.planning.handling import find_effort
-from pipelines import chunks
-from pipelines.chunks import count_chunks, read_share
+from pipelines.chunks import count_chunks, count_customers, read_share
 from pipelines.intake import Intake, is_passing
 from pipelines.kept_shards import KeptShards, find_kept_shards, keep_log
 from pipelines.order import Order, reveal_password
 from pipelines.runs import open_spool
 from pipelines.sources.folders import read_folder
-from pipelines.sources.laid_out import count_customers, lay_out
+from pipelines.sources.laid_out import estimate_customers, lay_out
 from pipelines.stages import stage
 
 CHUNKS_IN_ONE_PIECE = 5
@@ -53,7 +52,7 @@ def is_large(order: Order) -> bool:
     """
     most = CHUNKS_IN_ONE_PIECE * order.settings.planning.per_chunk
     with open_spool(order.var) as room:
-        return count_customers(reveal_password(order.source), order.settings, most, room) > most
+        return estimate_customers(reveal_password(order.source), order.settings, most, room) > most
 
 
 @stage(
@@ -77,7 +76,7 @@ def keep(order: Order, room: Path) -> LargeSource:
     """
     settings = order.settings
     laid = lay_out(reveal_password(order.source), settings, room)
-    n_chunks = count_chunks(chunks.count_customers(laid.folder), settings.planning.per_chunk)
+    n_chunks = count_chunks(count_customers(laid.folder), settings.planning.per_chunk)
     kept = find_kept_shards(order.var, order.source)
     log = keep_log(laid.folder / "call_attempts.parquet", kept, settings.timezone, n_chunks, rebuild=order.rebuild)
     return LargeSource(laid.folder, laid.fingerprint, log)
@@ -92,7 +91,7 @@ def take_sample(order: Order, large: LargeSource) -> Intake:
     ContractError, TooManyBadRowsError, NoCapacityError
         As any check.
     """
-    n_shares, n_customers = 1, chunks.count_customers(large.folder)
+    n_shares, n_customers = 1, count_customers(large.folder)
     while n_customers > FITTED_ON * n_shares:
         n_shares *= 2
     others, _ = read_folder(large.folder, ("capacity", "agents").__contains__)

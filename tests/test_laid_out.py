@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from test_kept import ZONE, compare, draw_log
 
 from configs.errors import ContractError, KakedokiError, SourceError, UsageError
-from configs.settings import Settings
+from configs.settings import Settings, TableMap
 from features.customers import check_customers
 from features.judged import judge_log
 from pipelines.chunks import read_share
 from pipelines.kept_shards import KeptShards, keep_log
 from pipelines.runs import open_spool
 from pipelines.sources import blocks, databases, delimited, mapped_files, read_source, row_groups
+from pipelines.sources.blocks import ROW_LINE
 from pipelines.sources.delimited import read_csv, stream_csv
-from pipelines.sources.laid_out import count_customers, is_laid_out, lay_out
+from pipelines.sources.laid_out import estimate_customers, is_laid_out, lay_out
+from pipelines.sources.mapped_files import RawFile, stream_map
 
 CELL = st.sampled_from(["", "a", " b ", '""', '"x,y"', '"two\nlines"', '"two\r\n\nmore"', "東京", "表ソ", ","])
 TEXT = st.lists(st.lists(CELL, min_size=1, max_size=3).map(",".join), max_size=12).map("\n".join)
@@ -231,11 +233,11 @@ def test_a_column_of_sqlite_may_hold_numbers_and_words(tmp_path):
 def test_customers_are_counted_before_anything_is_read(way, tmp_path):
     tables = draw_tables(60)
     plain, mapped = (WAYS[way](each, tmp_path / name) for each, name in ((tables, "plain"), (rename(tables), "mapped")))
-    assert count_customers(plain, PLAIN, 0, tmp_path) == 7
+    assert estimate_customers(plain, PLAIN, 0, tmp_path) == 7
     assert is_laid_out(plain, PLAIN) == (way == "parquet")
     assert not is_laid_out(plain, MAPPED)
-    assert count_customers(mapped, MAPPED, 200, tmp_path) >= 67  # all that the map could make customers of
-    assert count_customers(mapped, MAPPED, 10, tmp_path) == 7
+    assert estimate_customers(mapped, MAPPED, 200, tmp_path) >= 67  # all that the map could make customers of
+    assert estimate_customers(mapped, MAPPED, 10, tmp_path) == 7
 
 
 def test_the_map_of_a_large_source_reaches_no_file_but_its_own(tmp_path):
@@ -256,6 +258,18 @@ def test_the_map_of_a_large_source_reaches_no_file_but_its_own(tmp_path):
         with pytest.raises((ContractError, UsageError), match=r"disabled|locked|not DuckDB's SQL"):
             lay_out(source, asked, tmp_path / "room")
     assert {file.name for file in tmp_path.iterdir()} == {"centre", "secret.csv", "room"}
+
+
+def test_the_map_of_a_large_source_gives_its_rows_in_one_order(tmp_path):
+    """Several threads give batches in any order, and row groups are then others every night."""
+    pd.DataFrame({"a": np.arange(300)}).to_parquet(tmp_path / "raw.parquet", row_group_size=10)
+    table = TableMap(query="SELECT * FROM raw", columns={"a": "a", "n": "current_setting('threads')"})
+    told = pd.concat(
+        piece.to_pandas() for piece in stream_map({"raw": RawFile(tmp_path / "raw.parquet")}, "x", table, tmp_path)
+    )
+    assert told["a"].tolist() == list(range(300))
+    assert told[ROW_LINE].tolist() == list(range(2, 302))
+    assert {*told["n"].astype("int64")} == {1}
 
 
 def test_a_source_that_fails_on_the_way_leaves_nothing_behind(tmp_path):

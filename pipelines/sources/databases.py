@@ -136,6 +136,7 @@ def _open_duckdb(address: str) -> Iterator[Database]:
     path = find_file(address)
     with failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as connection:
         connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        connection.execute("SET threads = 1")  # several give batches in any order
         names = tuple(row[0] for row in connection.execute(_DUCKDB_NAMES).fetchall())
         yield Database(
             names,

@@ -101,15 +101,15 @@ def is_laid_out(source: str, settings: Settings) -> bool:
     return "://" not in source and settings.source is None and all(file.is_file() for file in files)
 
 
-def count_customers(source: str, settings: Settings, enough: int, room: Path) -> int:
-    """Count the customers of any source: by footers, lines, or the database; exactly where maps may give ``enough``.
+def estimate_customers(source: str, settings: Settings, enough: int, room: Path) -> int:
+    """Count the customers of any source by the footer, the lines of a CSV, or the database.
 
     Parameters
     ----------
     enough
-        Where the tables that make the customers have no more rows, these are counted in their place.
+        Where a map makes customers of tables that have no more rows than this, their rows are told; else it is run.
     room
-        Empty folder in which raw tables are laid out where they have more.
+        Empty folder for that.
 
     Raises
     ------

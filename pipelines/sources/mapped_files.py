@@ -71,9 +71,13 @@ def count_mapped(files: Mapping[str, RawFile], name: str, table: TableMap, room:
 
 def _open(files: Mapping[str, RawFile], faulty: str | None, room: Path) -> duckdb.DuckDBPyConnection:
     """The sound rows of all files as views, or the faulty ones of one file alone; no other file can be reached."""
-    database = duckdb.connect(
-        config={"memory_limit": _MEMORY, "temp_directory": str(room), "python_enable_replacements": "false"}
-    )
+    options: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": _MEMORY,
+        "temp_directory": str(room),
+        "threads": 1,  # several give batches in any order, and every night other row groups
+        "python_enable_replacements": "false",
+    }
+    database = duckdb.connect(config=options)
     for name, file in files.items():
         raw = database.read_parquet(str(file.path), file_row_number=True)
         is_sound = f"{ROW_FAULT} IS NULL" if ROW_FAULT in raw.columns else "true"
