@@ -134,7 +134,8 @@ def _build_array(cells: Sequence[object], kind: pa.DataType) -> "pa.Array[Any]":
 @contextmanager
 def _open_duckdb(address: str) -> Iterator[Database]:
     path = find_file(address)
-    with failing_clearly(address, duckdb.Error), closing(duckdb.connect(str(path), read_only=True)) as connection:
+    failures = (duckdb.Error, pa.ArrowException)  # what breaks while batches come is the latter
+    with failing_clearly(address, *failures), closing(duckdb.connect(str(path), read_only=True)) as connection:
         connection.execute(f"SET memory_limit = '{_MEMORY}'")
         connection.execute("SET threads = 1")  # several give batches in any order
         names = tuple(row[0] for row in connection.execute(_DUCKDB_NAMES).fetchall())
@@ -187,11 +188,11 @@ def connect_postgresql(address: str) -> Iterator[Any]:
 
 
 @contextmanager
-def failing_clearly(address: str, failure: type[Exception]) -> Iterator[None]:
+def failing_clearly(address: str, *failures: type[Exception]) -> Iterator[None]:
     """Turn a driver's failure into a :class:`SourceError` that holds no password."""
     try:
         yield
-    except failure as error:
+    except failures as error:
         message = f"{mask_password(address)}: cannot be read: {scrub(str(error), address)}: check address and rights"
     else:
         return
