@@ -24,6 +24,8 @@ from configs.errors import ContractError, SourceError
 from features.judged import JudgedLog, join_logs, take_rows
 from pipelines.kept_shards import KeptShards
 from pipelines.shards import HASHED, open_shards, read_shards
+from pipelines.sources.blocks import ROW_LINE, number_rows
+from pipelines.sources.folders import count_parquet
 
 MOST_CHUNKS = 1024
 _MEMORY = "2GB"
@@ -44,13 +46,7 @@ def count_customers(folder: Path) -> int:
     SourceError
         The file is missing or damaged.
     """
-    file = folder / "customers.parquet"
-    if not file.is_file():
-        raise SourceError(f"{file}: no such file: a source that is planned in chunks is a folder of Parquet files")
-    try:
-        return int(pq.ParquetFile(file).metadata.num_rows)
-    except pa.ArrowException as error:
-        raise SourceError(f"{file.name}: damaged or cut short: {error}: export it again") from error
+    return count_parquet(folder / "customers.parquet")
 
 
 def count_chunks(n_customers: int, per_chunk: int) -> int:
@@ -157,14 +153,16 @@ def _open_customers(folder: Path, spool: Path | None = None) -> Iterator[duckdb.
         with closing(_open(spool)) as database:
             table = database.read_parquet(str(folder / "customers.parquet"), file_row_number=True)
             kinds = dict(zip(table.columns, map(str, table.types), strict=True))
+            if ROW_LINE not in kinds:
+                table = table.project(f"* EXCLUDE (file_row_number), file_row_number + 2 AS {ROW_LINE}")
             whole = "CAST(customer_id AS BIGINT)" if kinds.get("customer_id") in ("DOUBLE", "FLOAT") else "customer_id"
             read_id = f"coalesce(trim(CAST({whole} AS VARCHAR), {_BLANKS}), '')"
             table.project(f"*, {read_id} AS {_ID}").create_view("customers")
             yield database
     except duckdb.BinderException as error:
-        raise ContractError(f"{folder}: {str(error).splitlines()[0]}") from error
+        raise ContractError(f"customers: {str(error).splitlines()[0]}") from error
     except duckdb.IOException as error:
-        raise SourceError(f"{folder}: {str(error).splitlines()[0]}: export it again") from error
+        raise SourceError(f"customers: {str(error).splitlines()[0]}: export it again") from error
 
 
 def _open(spool: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -189,5 +187,4 @@ def _read_customers(spool: Path, number: int) -> pd.DataFrame:
 
 
 def _name_rows(table: pa.Table) -> pd.DataFrame:
-    frame = table.to_pandas(ignore_metadata=True).rename(columns=lambda name: str(name).strip())
-    return frame.set_index(frame.pop("file_row_number").to_numpy() + 2).rename_axis("row")  # as a header counted
+    return number_rows(table.drop_columns([name for name in table.column_names if name == "file_row_number"]), 2)

@@ -7,6 +7,7 @@ source itself and files that people took away are not ours: the command says so.
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape
@@ -27,7 +28,7 @@ from pipelines.exports.history import read_history
 from pipelines.kept_folder import KEPT
 from pipelines.kept_persons import forget_kept
 from pipelines.outcomes import FILE as OUTCOMES
-from pipelines.runs import hold_lock
+from pipelines.runs import SPOOL, hold_lock
 
 _ERASERS: dict[str, tuple[Callable[[Path, str], int], str]] = {
     ".parquet": (erase_from_parquet, "rows removed"),
@@ -138,6 +139,7 @@ def _erase_var(var: Path, customer_id: str) -> Iterator[Erased]:
         n = strike_in_log(file, customer_id) if file.is_file() else 0
         if n:
             yield Erased(file, n, "mentions struck out")
+    shutil.rmtree(var / SPOOL, ignore_errors=True)  # of a run that was killed; none goes on
     n_kept = forget_kept(var, customer_id)
     if n_kept:
         yield Erased(var / KEPT, n_kept, "files of the kept log removed or made new; the next run reads the rest anew")

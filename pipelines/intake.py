@@ -70,8 +70,8 @@ class ReadSource:
     where: str
 
 
-def _is_passing(error: BaseException) -> bool:
-    """A server may be back in a moment; a folder that is missing now stays missing."""
+def is_passing(error: BaseException) -> bool:
+    """Whether a run may try again: a server may be back in a moment; a folder that is missing now stays missing."""
     return isinstance(error, SourceError) and "://" in str(error)
 
 
@@ -79,7 +79,7 @@ def _is_passing(error: BaseException) -> bool:
     "read",
     tell=lambda raw: _tell_read(raw),
     retries=2,
-    retry_when=_is_passing,
+    retry_when=is_passing,
 )
 def read(order: Order) -> ReadSource:
     """Read the raw tables of the order's source; of the log only what was not there on the last run.

@@ -1,13 +1,11 @@
 """When an order is planned in chunks, and the run that does it."""
 
-from pathlib import Path
 from typing import Any
 
 from configs.errors import UsageError
-from pipelines.kept_shards import KeptShards
 from pipelines.order import Order
 from pipelines.results import list_versions, tell_notes
-from pipelines.sampled import is_large
+from pipelines.sampled import LargeSource, is_large
 from pipelines.streamed import StreamedPlan, plan_in_chunks, refuse_settings
 from pipelines.train import NightModel
 
@@ -15,7 +13,7 @@ STAGES_IN_CHUNKS = 6
 
 
 def is_for_chunks(order: Order, asked: bool | None, engine: str = "local") -> bool:
-    """Say whether an order is planned in chunks: as asked, else where a folder of Parquet files holds very many.
+    """Say whether an order is planned in chunks: as asked, else where the source holds very many customers.
 
     Parameters
     ----------
@@ -26,6 +24,8 @@ def is_for_chunks(order: Order, asked: bool | None, engine: str = "local") -> bo
     ------
     UsageError
         The order is for chunks and wants something that they do not know.
+    KakedokiError
+        As :func:`pipelines.sampled.is_large`.
     """
     if asked is False or (asked is None and (engine != "local" or not is_large(order))):
         return False
@@ -33,7 +33,6 @@ def is_for_chunks(order: Order, asked: bool | None, engine: str = "local") -> bo
         "--staffing reshape": order.staffing_mode != "fixed",
         "--decisions": order.decisions is not None,
         "--engine dask": engine != "local",
-        f"--source {order.source}": "://" in order.source,
     }
     for option, is_wanted in wanted.items():
         if is_wanted:
@@ -42,7 +41,7 @@ def is_for_chunks(order: Order, asked: bool | None, engine: str = "local") -> bo
     return True
 
 
-def plan_large(order: Order, log: KeptShards, model: NightModel, stages: list[dict[str, Any]]) -> StreamedPlan:
+def plan_large(order: Order, large: LargeSource, model: NightModel, stages: list[dict[str, Any]]) -> StreamedPlan:
     """Plan in chunks into the order's folder; ``stages`` are those of the run so far, and grow.
 
     Raises
@@ -59,5 +58,5 @@ def plan_large(order: Order, log: KeptShards, model: NightModel, stages: list[di
         "stages": stages,
         "versions": list_versions(),
     }
-    source, notes = Path(order.source).expanduser(), tell_notes(model)
-    return plan_in_chunks(source, log, order.out, model.model, order.as_of, order.settings, facts=facts, notes=notes)
+    planned = (large.folder, large.log, order.out, model.model, order.as_of, order.settings)
+    return plan_in_chunks(*planned, facts=facts, notes=tell_notes(model), fingerprint=large.fingerprint)

@@ -11,7 +11,7 @@ from pipelines.night import Night
 from pipelines.order import read_order
 from pipelines.planned import measure, place, staff
 from pipelines.results import write
-from pipelines.runs import hold_lock
+from pipelines.runs import hold_lock, open_spool
 from pipelines.sampled import keep, take_sample
 from pipelines.stages import STAGES_OF_A_NIGHT, record_stages
 from pipelines.streamed import StreamedPlan
@@ -40,18 +40,19 @@ def nightly(
         By cause, see DESIGN section 9; nothing half-written is left, and running it again is safe.
     """
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions, rebuild)
-    in_chunks = is_for_chunks(order, chunks, engine)
-    with (
-        hold_lock(order.var),
-        open_cluster(engine, scheduler, order.var) as cluster,
-        record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
-    ):
-        if in_chunks:
-            log = keep(order)
-            return plan_large(order, log, fit(order, take_sample(order, log)), stages)
-        intake = check(order, read(order))
-        model = fit(order, intake, cluster=cluster)
-        planned = place(order, intake, model, cluster)
-        seats = staff(order, intake, planned)
-        measured = measure(order, intake, planned, model)
-        return write(order, intake, model, planned, seats, measured, stages)
+    with hold_lock(order.var):
+        in_chunks = is_for_chunks(order, chunks, engine)
+        with (
+            open_cluster(engine, scheduler, order.var) as cluster,
+            record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
+        ):
+            if in_chunks:
+                with open_spool(order.var) as room:
+                    large = keep(order, room)
+                    return plan_large(order, large, fit(order, take_sample(order, large)), stages)
+            intake = check(order, read(order))
+            model = fit(order, intake, cluster=cluster)
+            planned = place(order, intake, model, cluster)
+            seats = staff(order, intake, planned)
+            measured = measure(order, intake, planned, model)
+            return write(order, intake, model, planned, seats, measured, stages)

@@ -44,8 +44,8 @@ Chunks = Annotated[
     bool | None,
     typer.Option(
         "--chunks/--no-chunks",
-        help="Plan in chunks, from a folder of Parquet files, with memory that does not grow with the customers.",
-        show_default="from half a million customers in Parquet files on",
+        help="Plan in chunks, with memory that does not grow with the customers.",
+        show_default="from half a million customers on",
     ),
 ]
 Decided = Annotated[

@@ -13,7 +13,7 @@ from pipelines.night import Night
 from pipelines.order import Order, read_order
 from pipelines.planned import measure, place, staff
 from pipelines.results import write
-from pipelines.runs import hold_lock
+from pipelines.runs import hold_lock, open_spool
 from pipelines.sampled import keep
 from pipelines.stages import STAGES_OF_A_NIGHT, record_stages, stage
 from pipelines.streamed import StreamedPlan
@@ -35,21 +35,22 @@ def plan(
 ) -> Night | StreamedPlan:
     """Plan with the champion of earlier nights; fit nothing."""
     order = read_order(source, out, run_date, horizon_days, staffing, config, decisions)
-    in_chunks = is_for_chunks(order, chunks, engine)
-    with (
-        hold_lock(order.var),
-        open_cluster(engine, scheduler, order.var) as cluster,
-        record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
-    ):
-        if in_chunks:
+    with hold_lock(order.var):
+        in_chunks = is_for_chunks(order, chunks, engine)
+        with (
+            open_cluster(engine, scheduler, order.var) as cluster,
+            record_stages(STAGES_IN_CHUNKS if in_chunks else STAGES_OF_A_NIGHT, order.var) as stages,
+        ):
+            if in_chunks:
+                model = recall(order)
+                with open_spool(order.var) as room:
+                    return plan_large(order, keep(order, room), model, stages)
+            intake = check(order, read(order))
             model = recall(order)
-            return plan_large(order, keep(order), model, stages)
-        intake = check(order, read(order))
-        model = recall(order)
-        planned = place(order, intake, model, cluster)
-        seats = staff(order, intake, planned)
-        measured = measure(order, intake, planned, model)
-        return write(order, intake, model, planned, seats, measured, stages)
+            planned = place(order, intake, model, cluster)
+            seats = staff(order, intake, planned)
+            measured = measure(order, intake, planned, model)
+            return write(order, intake, model, planned, seats, measured, stages)
 
 
 @stage("recall", tell=lambda model: f"{model.name} version {model.version}")

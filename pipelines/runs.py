@@ -2,12 +2,16 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from configs.errors import LockedError
+
+SPOOL = "spool"
+"""Folder under ``var`` in which a run keeps what it cannot hold in memory."""
 
 
 def find_var() -> Path:
@@ -52,6 +56,26 @@ def hold_lock(var: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+@contextmanager
+def open_spool(var: Path) -> Iterator[Path]:
+    """Give an empty folder of the owner's alone under ``var``, and remove it afterwards; the lock must be held.
+
+    What a killed run left there is removed first.
+
+    >>> import tempfile
+    >>> with open_spool(Path(tempfile.mkdtemp())) as spool:
+    ...     oct(spool.stat().st_mode)[-3:]
+    '700'
+    """
+    spool = var / SPOOL
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.mkdir(mode=0o700, parents=True)
+    try:
+        yield spool
+    finally:
+        shutil.rmtree(spool, ignore_errors=True)
 
 
 def _describe_holder(file: Path) -> str:

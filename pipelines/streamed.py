@@ -5,7 +5,6 @@ many processes as there are cores (``pipelines.relay``); only the prices and the
 ``models.planning.streaming``.
 """
 
-import hashlib
 import shutil
 import time
 from collections import Counter
@@ -38,6 +37,7 @@ from pipelines.memory import read_peak_memory_mb
 from pipelines.relay import Leg, count_processes, place_all
 from pipelines.site import Opening, Site
 from pipelines.sources.folders import read_folder
+from pipelines.sources.laid_out import fingerprint_files
 from pipelines.stages import stage, tell_step
 
 LEFT_OUT = (
@@ -125,6 +125,7 @@ def plan_in_chunks(
     n_processes: int | None = None,
     facts: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
+    fingerprint: Mapping[str, str] | None = None,
 ) -> StreamedPlan:
     """Plan the customers of a folder of Parquet files, however many they are.
 
@@ -145,6 +146,8 @@ def plan_in_chunks(
         By default as many as there are cores; the plan is the same.
     facts, notes
         What run.json says besides.
+    fingerprint
+        Of the tables' source; by default of the files.
 
     Raises
     ------
@@ -165,8 +168,8 @@ def plan_in_chunks(
         joined = write(site, placed, folder)
         peaks += [placed.measure_peak_mb(n), read_peak_memory_mb()]
         plan = _sum_up(site, placed, joined, n, max(peaks), time.perf_counter() - began, notes)
-        record = build_record(run_id, site, placed, plan, joined) | {"inputs": _describe_inputs(source, log, placed)}
-        record |= facts or {}
+        inputs = {"fingerprint": dict(fingerprint or fingerprint_files(source)), "counts": _count_inputs(log, placed)}
+        record = build_record(run_id, site, placed, plan, joined) | {"inputs": inputs, **(facts or {})}
         (folder / "run.json").write_text(spell_record(as_plain(record)), encoding="utf-8")
         shutil.rmtree(site.spool)
     return plan
@@ -183,12 +186,10 @@ def refuse_settings(settings: Settings) -> None:
     planning = settings.planning
     asked = {name: getattr(planning, name) for name in ("explore_share", "control_share", "min_attempts")}
     found = [f"planning.{name}" for name, value in asked.items() if value]
-    if settings.source is not None:
-        found.append(f"the column map {settings.source.name}")
     if found:
         raise UsageError(
-            f"a plan in chunks neither draws lots, nor owes dials, nor maps columns: leave out {', '.join(found)}, or "
-            "plan in one piece (--no-chunks), which keeps all customers in memory"
+            f"a plan in chunks neither draws lots nor owes dials: leave out {', '.join(found)}, or plan in one piece "
+            "(--no-chunks), which keeps all customers in memory"
         )
 
 
@@ -205,7 +206,7 @@ def split(
     """Split the customers and count the places."""
     capacity, _ = read_folder(source, "capacity".__eq__)
     if not capacity:
-        raise NoCapacityError(f"{source}: a plan in chunks needs the table capacity: slot_start, dials")
+        raise NoCapacityError("capacity: a plan in chunks needs the table capacity: slot_start, dials")
     places, _ = check_capacity(capacity["capacity"], settings.timezone)
     given = build_capacity(places, pd.DataFrame(), as_of, settings)
     slots = build_slots(pd.DatetimeIndex(given["slot_start"]), settings)
@@ -304,10 +305,5 @@ def build_record(run_id: str, site: Site, placed: _Placed, plan: StreamedPlan, j
     }
 
 
-def _describe_inputs(source: Path, log: KeptShards, placed: _Placed) -> dict[str, Any]:
-    fingerprint = {}
-    for name in ("customers", "call_attempts"):
-        with (source / f"{name}.parquet").open("rb") as file:
-            fingerprint[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    counts = {**placed.counts, "call_attempts_not_kept_before": log.n_read}
-    return {"fingerprint": fingerprint, "counts": counts}
+def _count_inputs(log: KeptShards, placed: _Placed) -> dict[str, int]:
+    return {**placed.counts, "call_attempts_not_kept_before": log.n_read}

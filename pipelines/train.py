@@ -23,7 +23,7 @@ from pipelines.cluster import Cluster
 from pipelines.forests import grow_on
 from pipelines.intake import Intake, check, read
 from pipelines.order import Order, read_order
-from pipelines.runs import hold_lock
+from pipelines.runs import hold_lock, open_spool
 from pipelines.sampled import is_large, keep, take_sample
 from pipelines.servers import find_tracking_uri
 from pipelines.stages import record_stages, stage
@@ -70,8 +70,10 @@ def train(
     """Fit, judge and register a model; plan nothing."""
     order = read_order(source, None, run_date, config=config)
     with hold_lock(order.var), record_stages(3, order.var):
-        intake = take_sample(order, keep(order)) if is_large(order) else check(order, read(order))
-        return fit(order, intake, accept_changed_past)
+        if not is_large(order):
+            return fit(order, check(order, read(order)), accept_changed_past)
+        with open_spool(order.var) as room:
+            return fit(order, take_sample(order, keep(order, room)), accept_changed_past)
 
 
 @stage("fit", tell=lambda chosen: f"{chosen.name} version {chosen.version}{chosen.note and ': '}{chosen.note}")

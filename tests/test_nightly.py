@@ -144,7 +144,7 @@ def test_a_night_under_prefect_gives_the_same_list_and_shows_its_stages(
         assert state.state_details.flow_run_id is not None
         chosen = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
         seen = {run.name.rsplit("-", 1)[0]: run.state_name for run in client.read_task_runs(flow_run_filter=chosen)}
-    stages = ("read", "check", "fit", "plan", "staffing", "gains", "write")
+    stages = ("count", "read", "check", "fit", "plan", "staffing", "gains", "write")
     assert seen == dict.fromkeys(stages, "Completed")
 
 

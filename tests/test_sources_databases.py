@@ -16,6 +16,8 @@ from features.judged import judge_log
 from pipelines.kept_log import read_log
 from pipelines.sources import RawSource, days, open_source, read_source
 from pipelines.sources.addresses import mask_password, scrub
+from pipelines.sources.folders import read_folder
+from pipelines.sources.laid_out import estimate_customers, lay_out
 
 AS_OF = pd.Timestamp("2024-09-10", tz="Asia/Tokyo")
 SETTINGS = Settings()
@@ -222,6 +224,23 @@ def test_a_database_is_asked_only_for_days_that_have_changed(kind, tmp_path, req
     known = [name for name in whole.cells.column_names if name not in ("row", "content")]
     rows = [log.cells.select(known).sort_by("attempt_id").to_pylist() for log in (first.log, whole)]
     assert rows[0] == rows[1]
+
+
+def test_a_server_is_laid_out_as_it_is_read_at_once(postgresql, tmp_path):
+    """In types that Parquet knows, also where PostgreSQL has its own."""
+    with adbc_driver_postgresql.dbapi.connect(postgresql, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE call_attempts ADD COLUMN price numeric, ADD COLUMN waited interval")
+        cursor.execute("UPDATE call_attempts SET price = 1.50, waited = '2 days' WHERE attempt_id = 1")
+        try:
+            laid, whole = lay_out(postgresql, SETTINGS, tmp_path), read_source(postgresql, SETTINGS)
+            told = read_folder(laid.folder, lambda _: True)[0]
+            assert laid.fingerprint == lay_out(postgresql, SETTINGS, tmp_path / "again").fingerprint
+            assert estimate_customers(postgresql, SETTINGS, 0, tmp_path) == 3
+        finally:
+            cursor.execute("ALTER TABLE call_attempts DROP COLUMN price, DROP COLUMN waited")
+    assert_same(*(check_tables(tables, AS_OF, SETTINGS)[0] for tables in (told, whole.tables)))
+    assert told["call_attempts"]["price"].dropna().tolist() == ["1.50"]
+    assert list(told["call_attempts"].index) == [2, 3, 4]
 
 
 def test_a_corrected_row_of_a_database_is_read_with_its_day_alone(tmp_path):

@@ -1,8 +1,10 @@
 """A plan in chunks from Parquet to Parquet against the night's own plan of the same centre."""
 
+import hashlib
 import json
 import multiprocessing
 import shutil
+import sqlite3
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -28,11 +30,13 @@ from pipelines.morning import read_morning
 from pipelines.order import Order, build_order
 from pipelines.plan import plan
 from pipelines.relay import receive
-from pipelines.sampled import take_sample
+from pipelines.sampled import LargeSource, take_sample
 from pipelines.sources import read_source, row_groups
 from pipelines.streamed import StreamedPlan, plan_in_chunks
 from pipelines.summary import tell_night
 from pipelines.train import name_of_source, open_store
+
+FILES = ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +158,7 @@ def test_processes_and_what_was_kept_before_change_no_byte_of_a_plan(
         plan_in_chunks(parquet, logs[n], tmp_path / str(n), model, order.as_of, tomorrow, per_chunk=800, n_processes=n)
         for n in (1, 2)
     ]
-    for name in ("call_list.parquet", "call_list.csv", "excluded.csv", "staffing.csv", "quarantine/rejects.csv"):
+    for name in FILES:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
     assert [each.n_processes for each in made] == [1, 2]
     assert made[0].n_dials > 0
@@ -162,24 +166,40 @@ def test_processes_and_what_was_kept_before_change_no_byte_of_a_plan(
 
 
 @pytest.fixture(scope="module")
-def with_champion(small_night: FinishedNight, parquet: Path, order: Order, tmp_path_factory) -> Path:
-    """A home in which the night's model is the Parquet folder's champion."""
+def database(parquet: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tables of the Parquet folder in SQLite, the log under another name and with other codes."""
+    file = tmp_path_factory.mktemp("sqlite") / "centre.db"
+    with sqlite3.connect(file) as connection:
+        for path in parquet.glob("*.parquet"):
+            table = pd.read_parquet(path)
+            if path.stem == "call_attempts":
+                table = table.assign(outcome=table["outcome"].str.replace("no_answer", "NA"))
+            table.to_sql(path.stem.replace("call_attempts", "dials"), connection, index=False)
+    connection.close()
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture(scope="module")
+def with_champion(small_night: FinishedNight, parquet: Path, database: str, order: Order, tmp_path_factory) -> Path:
+    """A home in which the night's model is the champion of all three sources."""
     var = Path(shutil.copytree(small_night.var, tmp_path_factory.mktemp("home") / "var"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAKEDOKI_HOME", str(var))
         store = open_store(replace(order, var=var))
-        name = name_of_source(build_order(str(parquet), None, order.run_date, var))
         client = MlflowClient(store.tracking_uri, store.tracking_uri)
         mlflow.set_tracking_uri(store.tracking_uri)
         morning = read_morning(small_night.out)
-        client.copy_model_version(f"models:/{morning.model_name}/{morning.model_version}", name)
-        client.set_registered_model_alias(name, "champion", "1")
+        for source in (str(parquet), order.source, database):
+            name = name_of_source(build_order(source, None, order.run_date, var))
+            client.copy_model_version(f"models:/{morning.model_name}/{morning.model_version}", name)
+            client.set_registered_model_alias(name, "champion", "1")
     return var
 
 
 def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
-    with_champion, parquet, order, small_night, tmp_path, monkeypatch
+    with_champion, parquet, database, order, small_night, tmp_path, monkeypatch
 ):
+    """From CSV, and from a database through a map, as from Parquet."""
     monkeypatch.setenv("KAKEDOKI_HOME", str(with_champion))
     small = tmp_path / "small.yaml"
     small.write_text("planning: {per_chunk: 500}", encoding="utf-8")
@@ -198,6 +218,21 @@ def test_the_command_plans_in_chunks_when_there_are_many_or_it_is_asked(
     assert f"{made.n_dials:,} dials" in console.file.getvalue()
     assert "no report.html" in console.file.getvalue()
     assert read_latest(with_champion / "runs") == small_night.out  # the page goes on showing a night
+    mapped = tmp_path / "mapped.yaml"
+    columns = {name: name for name in pd.read_parquet(parquet / "call_attempts.parquet").columns}
+    table = {"query": "SELECT * FROM dials", "columns": columns, "codes": {"outcome": {"NA": "no_answer"}}}
+    mapped.write_text(json.dumps({"source": {"name": "x", "tables": {"call_attempts": table}}}), encoding="utf-8")
+    for name, (source, config) in {"csv": (order.source, [small]), "mapped": (database, [small, mapped])}.items():
+        again = plan.fn(source, str(tmp_path / name), order.run_date, 1, config=[str(file) for file in config])
+        assert isinstance(again, StreamedPlan)
+        for file in FILES:
+            assert (tmp_path / name / file).read_bytes() == (out / file).read_bytes(), (name, file)
+        told = json.loads((tmp_path / name / "run.json").read_text(encoding="utf-8"))
+        assert told["inputs"]["counts"] == counts
+        read = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in small_night.source.glob("*.csv")}
+        assert (told["inputs"]["fingerprint"] == {**read}) == (name == "csv")
+        assert (told["source"], told["prices"]) == (source, record["prices"])
+        assert not (with_champion / "spool").exists()
 
 
 def test_who_is_planned_in_chunks(parquet, order, tmp_path):
@@ -208,7 +243,7 @@ def test_who_is_planned_in_chunks(parquet, order, tmp_path):
     assert is_for_chunks(replace(asked, settings=few), None)
     assert not is_for_chunks(replace(asked, settings=few), False)
     assert not is_for_chunks(replace(asked, settings=few), None, "dask")
-    assert not is_for_chunks(replace(asked, settings=few, source=order.source), None)  # CSV
+    assert is_for_chunks(replace(asked, settings=few, source=order.source), None)  # CSV
     for changed, option in (({"staffing_mode": "reshape"}, "reshape"), ({"decisions": tmp_path}, "--decisions")):
         with pytest.raises(UsageError, match=f"{option}.*--no-chunks"):
             is_for_chunks(replace(asked, settings=few, **changed), None)
@@ -224,9 +259,10 @@ def test_a_share_of_the_customers_comes_with_all_their_attempts(parquet, log, or
     people, attempts = read_share(parquet, 4), log.read(0, 4).cells.to_pandas().set_index("row")
     assert 0.2 * len(whole["customers"]) < len(people) < 0.3 * len(whole["customers"])
     theirs = whole["call_attempts"][whole["call_attempts"]["customer_id"].isin(people["customer_id"])]
-    assert sorted(attempts.index) == sorted(theirs.index + 2)  # lines of the file, its header counted
+    assert sorted(attempts.index) == sorted(theirs.index)  # lines of the file, its header counted
     assert set(attempts["attempt_id"]) == set(theirs["attempt_id"])
-    intake = take_sample(build_order(str(parquet), None, order.run_date, order.var), log)
+    large = LargeSource(parquet, {}, log)
+    intake = take_sample(build_order(str(parquet), None, order.run_date, order.var), large)
     record = json.loads((small_night.out / "run.json").read_text(encoding="utf-8"))
     assert intake.report.counts == record["inputs"]["counts"]
 

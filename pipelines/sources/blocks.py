@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from pipelines.sources.delimited import CsvText
 
 ROWS = 1 << 14
 """Rows of a block, about; four times as many at most."""
+ROW_LINE = "kakedoki_line"
+"""Reserved column of a Parquet file that was made of a source: the line of each row in it."""
 
 _LOOKED_AT = 48
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -56,7 +59,7 @@ def cut_csv(text: CsvText) -> list[Block]:
     if len(text) == 0:
         return [Block(_digest(text.text), 2, text.read)]
     blocks = []
-    for begin, end in _stretches(_hash_lines(text.text, text.starts[1:])):
+    for begin, end in find_stretches(_hash_lines(text.text, text.starts[1:])):
         digest = _digest(text.content(begin, end), b"cut" if text.is_cut and end == len(text) else b"")
         blocks.append(Block(digest, int(text.lines[begin + 1]), partial(text.read, begin, end)))
     return blocks
@@ -105,27 +108,34 @@ def cut_frame(frame: pd.DataFrame) -> list[Block]:
             int(rows[begin]),
             partial(_take, numbered, begin, end),
         )
-        for begin, end in _stretches(hashes)
+        for begin, end in find_stretches(hashes)
     ]
 
 
 def number_rows(table: pa.Table, first_row: int) -> pd.DataFrame:
-    """Rows of a Parquet file in pandas, their index ``row`` counted from ``first_row``.
+    """Rows of a Parquet file in pandas, their index ``row`` their line, else counted from ``first_row``.
 
     >>> number_rows(pa.table({" a": ["x"]}), 7).to_dict()
     {'a': {7: 'x'}}
     """
-    frame = table.to_pandas(ignore_metadata=True)
-    numbered = frame.set_axis(pd.RangeIndex(first_row, first_row + len(frame), name="row"), axis=0)
-    return numbered.rename(columns=lambda name: str(name).strip())
+    rows: Any = pd.RangeIndex(first_row, first_row + table.num_rows, name="row")
+    if ROW_LINE in table.column_names:
+        rows = pd.Index(table[ROW_LINE].to_numpy(), name="row")
+        table = table.drop_columns([ROW_LINE])
+    frame = table.to_pandas(ignore_metadata=True).set_axis(rows, axis=0)
+    return frame.rename(columns=lambda name: str(name).strip())
 
 
 def _take(frame: pd.DataFrame, begin: int, end: int) -> pd.DataFrame:
     return frame.iloc[begin:end]
 
 
-def _stretches(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Begin and end of every block, by the hashes of the rows; (n,) uint64, n > 0."""
+def find_stretches(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Begin and end of every block, by the hashes of the rows; (n,) uint64.
+
+    >>> list(find_stretches(np.array([1, 0, 1], dtype="uint64")))
+    [(0, 2), (2, 3)]
+    """
     begin, n_rows = 0, len(hashes)
     for mark in [*(np.flatnonzero(hashes % np.uint64(ROWS) == 0) + 1), n_rows]:
         while begin < mark:

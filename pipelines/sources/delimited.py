@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,9 @@ import pyarrow.csv as arrow_csv
 from configs.errors import ContractError, SourceError
 from features.quarantine import ROW_FAULT
 
+PIECE = 1 << 24
+"""Bytes of a file that are read at a time where it need not fit into memory, about."""
+_LONGEST_RECORD = 1 << 26
 _QUOTE, _NEWLINE, _RETURN = b'"'[0], b"\n"[0], b"\r"[0]
 _UTF8_MARK = b"\xef\xbb\xbf"
 _NO_LETTERS = re.compile("[\x80\uf8f0-\uf8f3]")  # what Python makes of bytes that cp932 leaves undefined
@@ -84,6 +88,13 @@ class CsvText:
         head = self.text[self.starts[0] : stops[0]]
         return head if begin >= end else head + self.text[self.starts[begin + 1] : stops[end]]
 
+    def follow(self, text: bytes, is_cut: bool, n_lines: int) -> "CsvText":
+        """Give the records of the same file that follow after ``n_lines`` lines."""
+        starts, lines = _find_records(self.path, text, n_lines)
+        head = self.content(0, 0)
+        starts, lines = np.append(0, starts + len(head)), np.append(self.lines[:1], lines)
+        return CsvText(self.path, head + text, self.header, starts, lines, is_cut)
+
     def read(self, begin: int = 0, end: int | None = None) -> pd.DataFrame:
         """Read a stretch of records, by default all; see :func:`read_csv`."""
         if len(self.starts) == 0:
@@ -102,42 +113,94 @@ class CsvText:
 
 def open_csv(path: Path, content: bytes) -> CsvText:
     """Find the records of a CSV; arguments and failures are those of :func:`read_csv`."""
-    text, is_cut = _decode(path, content)
+    return _open(path, *_decode(content, _find_encoding(path, lambda: [content])), 0)
+
+
+def stream_csv(path: Path) -> Iterator[pd.DataFrame]:
+    """Read a CSV piece by piece; one below the other they are what :func:`read_csv` gives, one of them at least.
+
+    Failures are those of :func:`read_csv`, and OSError.
+    """
+    encoding = _find_encoding(path, lambda: _read_pieces(path))
+    opened, n_lines = None, 0
+    for piece in _read_pieces(path):
+        text, is_cut = _decode(piece, encoding)
+        is_first = opened is None or not opened.header
+        opened = (
+            _open(path, text, is_cut, n_lines) if opened is None or is_first else opened.follow(text, is_cut, n_lines)
+        )
+        n_lines += text.count(b"\n")
+        yield opened.read()
+    if opened is None:
+        yield pd.DataFrame()
+
+
+def _read_pieces(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, 16 MB or so at a time, cut where a line ends and no quote is open."""
+    with path.open("rb") as file:
+        while piece := file.read(PIECE) + file.readline():
+            lines, n_bytes, is_open = [piece], len(piece), piece.count(b'"') % 2
+            while is_open and n_bytes < _LONGEST_RECORD and (line := file.readline()):
+                lines.append(line)
+                n_bytes, is_open = n_bytes + len(line), (is_open + line.count(b'"')) % 2
+            yield b"".join(lines)
+
+
+def _open(path: Path, text: bytes, is_cut: bool, n_before: int) -> CsvText:
+    text = text if n_before else text.removeprefix(_UTF8_MARK)
     if not text.strip():
         return CsvText(path, b"", [], np.zeros(0, "int64"), np.zeros(0, "int64"), False)
-    starts, lines = _find_records(path, text)
+    starts, lines = _find_records(path, text, n_before)
     header = _split(text[starts[0] : starts[1] if len(starts) > 1 else len(text)].decode("utf-8"))
     _refuse_repeated_columns(path, header)
     return CsvText(path, text, header, starts, lines, is_cut)
 
 
-def _decode(path: Path, content: bytes) -> tuple[bytes, bool]:
-    """UTF-8 bytes of the file without mark, and whether its last character was cut."""
-    if content.startswith(_UTF16_MARKS):
+def _find_encoding(path: Path, read: Callable[[], Iterable[bytes]]) -> str:
+    """The first encoding in which all pieces of a file, none of which ends inside a line, can be read."""
+    if next(iter(read()), b"").startswith(_UTF16_MARKS):
         raise SourceError(f"{path.name}: byte 0: this is UTF-16: save it as CSV in UTF-8")
     failures = []
     for encoding in ("utf-8", "cp932"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError as error:
-            if error.end >= len(content) and error.reason in (
-                "unexpected end of data",
-                "incomplete multibyte sequence",
-            ):
-                return content[: error.start].decode(encoding).encode().removeprefix(_UTF8_MARK), True
-            failures.append(error.start)
-        else:
-            stray = _NO_LETTERS.search(text) if encoding == "cp932" else None
-            if stray:
-                failures.append(len(text[: stray.start()].encode(encoding)))
-                continue
-            return (content if encoding == "utf-8" else text.encode()).removeprefix(_UTF8_MARK), False
+        failed_at = _find_unreadable(read(), encoding)
+        if failed_at is None:
+            return encoding
+        failures.append(failed_at)
     raise SourceError(
         f"{path.name}: byte {max(failures):,}: neither UTF-8 nor cp932 (Japanese Windows): save it as CSV in UTF-8"
     )
 
 
-def _find_records(path: Path, text: bytes) -> tuple[np.ndarray, np.ndarray]:
+def _find_unreadable(pieces: Iterable[bytes], encoding: str) -> int | None:
+    """First byte that is of no letter; a letter that is cut at the end of the file is one."""
+    n_before = 0
+    for piece in pieces:
+        try:
+            text = piece.decode(encoding)
+        except UnicodeDecodeError as error:
+            return None if _is_cut(error) else n_before + error.start
+        stray = _NO_LETTERS.search(text) if encoding == "cp932" else None
+        if stray:
+            return n_before + len(text[: stray.start()].encode(encoding))
+        n_before += len(piece)
+    return None
+
+
+def _is_cut(error: UnicodeDecodeError) -> bool:
+    endings = ("unexpected end of data", "incomplete multibyte sequence")
+    return error.end >= len(error.object) and error.reason in endings
+
+
+def _decode(piece: bytes, encoding: str) -> tuple[bytes, bool]:
+    """UTF-8 bytes of a piece of the file, and whether its last letter was cut."""
+    try:
+        text = piece.decode(encoding)
+        return piece if encoding == "utf-8" else text.encode(), False
+    except UnicodeDecodeError as error:
+        return piece[: error.start].decode(encoding).encode(), True
+
+
+def _find_records(path: Path, text: bytes, n_before: int) -> tuple[np.ndarray, np.ndarray]:
     """Byte where each record starts and its line, blank lines left out; newlines inside quotes end no record."""
     letters = np.frombuffer(text, dtype=np.uint8)
     newlines = np.flatnonzero(letters == _NEWLINE)
@@ -145,12 +208,12 @@ def _find_records(path: Path, text: bytes) -> tuple[np.ndarray, np.ndarray]:
     ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] if len(quotes) else newlines
     starts = np.concatenate([[0], ends + 1])
     if len(quotes) % 2 and (newlines[:-1] > quotes[-1]).any():
-        line = int(np.searchsorted(newlines, quotes[-1])) + 1
+        line = int(np.searchsorted(newlines, quotes[-1])) + 1 + n_before
         raise SourceError(f"{path.name}: line {line:,}: a quote is opened and never closed: mend the export")
     starts = starts[starts < len(text)]
     first = letters[starts]
     is_blank = (first == _NEWLINE) | (first == _RETURN)
-    lines = np.searchsorted(newlines, starts) + 1
+    lines = np.searchsorted(newlines, starts) + 1 + n_before
     return starts[~is_blank], lines[~is_blank]
 
 

@@ -1,7 +1,8 @@
 """A folder of CSV and Parquet files; a table is named by its file's stem."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.errors import SourceError
-from pipelines.sources.blocks import Block, cut_csv, cut_parquet
+from pipelines.sources.blocks import Block, cut_csv, cut_parquet, number_rows
 from pipelines.sources.delimited import open_csv, read_csv
 
 SUFFIXES = (".csv", ".parquet")
@@ -27,7 +28,7 @@ def read_folder(folder: Path, is_needed: Callable[[str], bool]) -> tuple[dict[st
     SourceError
         No such folder, nothing to read in it, two files for one table, or a file that is damaged or not readable.
     """
-    files = _find_files(folder)
+    files = find_files(folder)
     tables, fingerprint = {}, {}
     for name, path in files.items():
         if not is_needed(name):
@@ -44,7 +45,7 @@ def open_table(folder: Path, name: str) -> tuple[list[Block], str]:
     A CSV is cut where its own lines say so (:func:`pipelines.sources.blocks.cut_csv`), a Parquet file into its row
     groups, and those that are too large by their rows. Failures are those of :func:`read_folder`.
     """
-    path = _find_files(folder)[name]
+    path = find_files(folder)[name]
     content = _read_bytes(path)
     fingerprint = hashlib.sha256(content).hexdigest()
     if path.suffix.lower() == ".csv":
@@ -57,10 +58,11 @@ def open_table(folder: Path, name: str) -> tuple[list[Block], str]:
 
 def list_tables(folder: Path) -> tuple[str, ...]:
     """Names of the tables of a folder, sorted."""
-    return tuple(_find_files(folder))
+    return tuple(find_files(folder))
 
 
-def _find_files(folder: Path) -> dict[str, Path]:
+def find_files(folder: Path) -> dict[str, Path]:
+    """Find the files of a folder's tables by name; failures are those of :func:`read_folder`."""
     if not folder.exists():
         raise SourceError(f"{folder}: no such folder: check --source")
     if not folder.is_dir():
@@ -77,19 +79,42 @@ def _find_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _read_bytes(path: Path) -> bytes:
+def count_parquet(path: Path) -> int:
+    """Count the rows of a Parquet file by its footer.
+
+    Raises
+    ------
+    SourceError
+        The file is missing or damaged.
+    """
     try:
-        return path.read_bytes()
+        with failing_clearly(path):
+            return int(pq.ParquetFile(path).metadata.num_rows)
+    except pa.ArrowException as error:
+        raise _damaged(path, error) from error
+
+
+@contextmanager
+def failing_clearly(path: Path) -> Iterator[None]:
+    """Turn the failure to read a file into a :class:`SourceError`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such file: check --source") from error
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}: check its permissions") from error
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}: check its permissions") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    with failing_clearly(path):
+        return path.read_bytes()
 
 
 def _read_parquet(path: Path, content: bytes) -> pd.DataFrame:
     try:
-        frame = pq.read_table(pa.BufferReader(content)).to_pandas(ignore_metadata=True)
+        return number_rows(pq.read_table(pa.BufferReader(content)), 2)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
-    return frame.rename(columns=lambda name: str(name).strip())
 
 
 def _damaged(path: Path, error: Exception) -> SourceError:

@@ -1,8 +1,9 @@
 """Tables of another system made into ours by the column and code maps of a settings file."""
 
 import re
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
 
 import duckdb
 import pandas as pd
@@ -25,8 +26,16 @@ def names_table(source: SourceSettings, name: str) -> bool:
     >>> names_table(source, "people"), names_table(source, "person")
     (True, False)
     """
-    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
-    return any(word.search(table.query) for table in source.tables.values())
+    return any(mentions_table(table, name) for table in source.tables.values())
+
+
+def mentions_table(table: TableMap, name: str) -> bool:
+    """Whether the query of one map names this table.
+
+    >>> mentions_table(TableMap(query="FROM people", columns={}), "people")
+    True
+    """
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", table.query, re.IGNORECASE) is not None
 
 
 def map_tables(raw: Mapping[str, pd.DataFrame], source: SourceSettings) -> dict[str, pd.DataFrame]:
@@ -96,28 +105,46 @@ def _open(tables: Mapping[str, pd.DataFrame]) -> duckdb.DuckDBPyConnection:
 
 
 def _map_table(database: duckdb.DuckDBPyConnection, name: str, table: TableMap) -> pd.DataFrame:
+    with failing_clearly(name):
+        query, is_passed_on = spell_query(database, name, table)
+        frame = _arrow(database, query).to_pandas()
+    if is_passed_on:
+        frame = frame.set_index(pd.Index(frame.pop(SOURCE_ROW), name="row"))
+    return frame.assign(**{column: translate(frame[column], table.codes[column]) for column in table.codes})
+
+
+def spell_query(database: duckdb.DuckDBPyConnection, name: str, table: TableMap) -> tuple[str, bool]:
+    """Write the query of a map with its expressions, and say whether it passes ``source_row`` on."""
+    for column in table.codes:
+        if column not in table.columns:
+            raise UsageError(f"source.tables.{name}.codes.{column}: has codes but no expression in columns")
+    is_passed_on = SOURCE_ROW in [row[0] for row in database.execute(f"DESCRIBE {table.query}").fetchall()]
+    asked = [f'{expression} AS "{column}"' for column, expression in table.columns.items()]
+    return f"SELECT {', '.join([*[SOURCE_ROW] * is_passed_on, *asked])} FROM ({table.query})", is_passed_on
+
+
+@contextmanager
+def failing_clearly(name: str) -> Iterator[None]:
+    """Turn what DuckDB says of the map of one of our tables into the errors of :func:`map_tables`."""
     try:
-        passed_on = [row[0] for row in database.execute(f"DESCRIBE {table.query}").fetchall()]
-        kept = [SOURCE_ROW] if SOURCE_ROW in passed_on else []
-        chosen = ", ".join([*kept, *(f'{expression} AS "{column}"' for column, expression in table.columns.items())])
-        frame = _arrow(database, f"SELECT {chosen} FROM ({table.query})").to_pandas()
+        yield
     except duckdb.ParserException as error:
         raise UsageError(f"source.tables.{name}: not DuckDB's SQL: {_first_line(error)}") from error
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException) as error:
         raise ContractError(f"{name}: the map does not fit the source: {_first_line(error)}") from error
-    if kept:
-        frame = frame.set_index(pd.Index(frame.pop(SOURCE_ROW), name="row"))
-    return frame.assign(**{column: _translate(frame, name, column, codes) for column, codes in table.codes.items()})
 
 
 def _arrow(database: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
     return cast("pa.Table", database.sql(query).to_arrow_table())
 
 
-def _translate(frame: pd.DataFrame, name: str, column: str, codes: Mapping[str, str]) -> "pd.Series[str]":
-    if column not in frame:
-        raise UsageError(f"source.tables.{name}.codes.{column}: has codes but no expression in columns")
-    texts = read_texts(frame[column]).values
+def translate(cells: "pd.Series[Any]", codes: Mapping[str, str]) -> "pd.Series[str]":
+    """Replace codes by ours; what is no code of the map stays as it is.
+
+    >>> translate(pd.Series([1, 2]), {"1": "busy"}).tolist()
+    ['busy', '2']
+    """
+    texts = read_texts(cells).values
     return texts.map(codes).fillna(texts)
 
 

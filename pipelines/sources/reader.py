@@ -1,17 +1,17 @@
 """The one door for data: any source in, raw tables with a fingerprint out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from configs.errors import ContractError, SourceError
+from configs.errors import ContractError
 from configs.settings import Settings, SourceSettings
 from pipelines.sources.addresses import mask_password
 from pipelines.sources.blocks import Block, cut_frame
-from pipelines.sources.databases import fingerprint_table, read_duckdb, read_postgresql, read_sqlite
+from pipelines.sources.databases import fingerprint_table, read_database
 from pipelines.sources.days import HASHING, cut_days
 from pipelines.sources.folders import list_tables, open_table, read_folder
 from pipelines.sources.mapping import map_tables, names_table
@@ -19,13 +19,6 @@ from pipelines.sources.mapping import map_tables, names_table
 REQUIRED_TABLES = ("customers", "call_attempts")
 LOG = "call_attempts"
 TABLES = (*REQUIRED_TABLES, "agents", "capacity")
-
-_DATABASES = {
-    "sqlite": read_sqlite,
-    "duckdb": read_duckdb,
-    "postgresql": read_postgresql,
-    "postgres": read_postgresql,
-}
 
 
 @dataclass(frozen=True)
@@ -80,21 +73,17 @@ def read_source(source: str, settings: Settings) -> RawSource:
     UsageError
         The maps of the settings file are not DuckDB's SQL.
     """
-    is_needed = _need(settings.source)
-    scheme, separator, _ = source.partition("://")
-    if not separator:
-        raw, fingerprint = read_folder(Path(source), is_needed)
-        names = list_tables(Path(source))
-    elif scheme.lower() in _DATABASES:
-        raw, names = _DATABASES[scheme.lower()](source, is_needed)
+    is_needed = need_tables(settings.source)
+    if "://" in source:
+        raw, names = read_database(source, is_needed)
         fingerprint = {name: fingerprint_table(table) for name, table in raw.items()}
     else:
-        known = ", ".join(f"{name}://" for name in _DATABASES)
-        raise SourceError(f"{mask_password(source)}: unknown kind of source: give a folder, or one of {known}")
+        raw, fingerprint = read_folder(Path(source), is_needed)
+        names = list_tables(Path(source))
     where = mask_password(source)
     tables = raw if settings.source is None else map_tables(raw, settings.source)
     tables = {name: tables[name] for name in TABLES if name in tables}
-    _require(tables, names, where)
+    require_tables(tables, names, where)
     return RawSource(tables, fingerprint, where)
 
 
@@ -116,29 +105,36 @@ def open_source(source: str, settings: Settings) -> OpenSource:
         opened = beside.submit(open_table, Path(source), LOG)
         tables, fingerprint = read_folder(Path(source), lambda name: name in TABLES and name != LOG)
     tables = {name: tables[name] for name in TABLES if name in tables}
-    _require({**tables, LOG: pd.DataFrame()}, list_tables(Path(source)), source)
+    require_tables({*tables, LOG}, list_tables(Path(source)), source)
     blocks, fingerprint[LOG] = opened.result()
     return OpenSource(tables, blocks, dict(sorted(fingerprint.items())), source)
 
 
 def _open_database(source: str) -> OpenSource:
-    read = _DATABASES[source.partition("://")[0].lower()]
-    tables, names = read(source, lambda name: name in TABLES and name != LOG)
+    tables, names = read_database(source, lambda name: name in TABLES and name != LOG)
     where = mask_password(source)
-    _require({**tables, **({LOG: pd.DataFrame()} if LOG in names else {})}, names, where)
+    require_tables({*tables, *({LOG} & {*names})}, names, where)
     blocks, said = cut_days(source)
     fingerprint = {name: fingerprint_table(table) for name, table in tables.items()} | {LOG: said}
     tables = {name: tables[name] for name in TABLES if name in tables}
     return OpenSource(tables, blocks, dict(sorted(fingerprint.items())), where)
 
 
-def _need(source: SourceSettings | None) -> Callable[[str], bool]:
+def need_tables(source: SourceSettings | None) -> Callable[[str], bool]:
+    """Say which tables of a source are needed: ours, and those that a map names."""
     if source is None:
         return TABLES.__contains__
     return lambda name: name in TABLES or names_table(source, name)
 
 
-def _require(tables: dict[str, pd.DataFrame], names: tuple[str, ...], where: str) -> None:
+def require_tables(tables: Collection[str], names: Collection[str], where: str) -> None:
+    """Refuse a source that lacks a required table.
+
+    Raises
+    ------
+    ContractError
+        The table is named, and what was found.
+    """
     for name in REQUIRED_TABLES:
         if name not in tables:
             found = ", ".join(names) or "no table"

@@ -133,7 +133,7 @@ def ablate(hierarchy: Hierarchy) -> dict[str, Hierarchy]:
         "without the never reached": replace(hierarchy, never=NeverReached()),
         "without fatigue": replace(hierarchy, fatigue=(0.0,) * len(hierarchy.fatigue)),
         "without curves of segments": replace(hierarchy, tables=flat),
-        "without the last weeks' change": replace(hierarchy, tables=[t for t in hierarchy.tables if not t.since]),
+        "without what has moved": replace(hierarchy, tables=[t for t in hierarchy.tables if not t.since]),
     }
 
 
