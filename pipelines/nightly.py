@@ -14,7 +14,7 @@ from pipelines.results import write
 from pipelines.runs import hold_lock, open_spool
 from pipelines.sampled import keep, take_sample
 from pipelines.stages import STAGES_OF_A_NIGHT, record_stages
-from pipelines.streamed import StreamedPlan
+from pipelines.streamed import StreamedPlan, require_capacity
 from pipelines.train import fit
 
 
@@ -49,6 +49,7 @@ def nightly(
             if in_chunks:
                 with open_spool(order.var) as room:
                     large = keep(order, room)
+                    require_capacity(large.folder)
                     return plan_large(order, large, fit(order, take_sample(order, large)), stages)
             intake = check(order, read(order))
             model = fit(order, intake, cluster=cluster)

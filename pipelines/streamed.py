@@ -36,7 +36,7 @@ from pipelines.kept_shards import KeptShards
 from pipelines.memory import read_peak_memory_mb
 from pipelines.relay import Leg, count_processes, place_all
 from pipelines.site import Opening, Site
-from pipelines.sources.folders import read_folder
+from pipelines.sources.folders import list_tables, read_folder
 from pipelines.sources.laid_out import fingerprint_files
 from pipelines.stages import stage, tell_step
 
@@ -193,6 +193,19 @@ def refuse_settings(settings: Settings) -> None:
         )
 
 
+def require_capacity(folder: Path) -> None:
+    """Refuse a folder without the table of capacity, before a model is fitted for nothing.
+
+    Raises
+    ------
+    NoCapacityError
+        The message says what to do.
+    """
+    if "capacity" not in list_tables(folder):
+        remedy = "add it, or plan in one piece (--no-chunks), all in memory"
+        raise NoCapacityError(f"a plan in chunks needs the table capacity (slot_start, dials): {remedy}")
+
+
 @stage("split", tell=lambda site: f"{sum(site.sizes):,} customers in {len(site.sizes):,} chunks")
 def split(
     source: Path,
@@ -204,9 +217,8 @@ def split(
     per_chunk: int,
 ) -> Site:
     """Split the customers and count the places."""
+    require_capacity(source)
     capacity, _ = read_folder(source, "capacity".__eq__)
-    if not capacity:
-        raise NoCapacityError("capacity: a plan in chunks needs the table capacity: slot_start, dials")
     places, _ = check_capacity(capacity["capacity"], settings.timezone)
     given = build_capacity(places, pd.DataFrame(), as_of, settings)
     slots = build_slots(pd.DatetimeIndex(given["slot_start"]), settings)

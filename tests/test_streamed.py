@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import shutil
 import sqlite3
+import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,7 @@ import mlflow
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import FinishedNight
+from conftest import SMALL_RUN_DATE, FinishedNight
 from mlflow import MlflowClient
 from rich.console import Console
 
@@ -27,6 +28,7 @@ from pipelines.exports.tables import call_list_schema, write_csv
 from pipelines.kept_shards import KeptShards, keep_log
 from pipelines.large import is_for_chunks
 from pipelines.morning import read_morning
+from pipelines.nightly import nightly
 from pipelines.order import Order, build_order
 from pipelines.plan import plan
 from pipelines.relay import receive
@@ -310,6 +312,17 @@ def test_customers_who_share_a_phone_stay_together_however_it_is_written(tmp_pat
         assert is_stranger.equals(read["customer_id"].str[1:].astype(int).ge(120))
         assert dials.rejects["row"].tolist() == read["row"][read["row"] % 2 == 1].tolist()
         assert (read["row"].iloc[dials.rejects["position"]].to_numpy() == dials.rejects["row"]).all()
+
+
+def test_a_night_without_capacity_is_refused_before_anything_is_fitted(parquet, tmp_path, monkeypatch):
+    monkeypatch.setenv("KAKEDOKI_HOME", str(tmp_path / "var"))
+    monkeypatch.setattr(sys.modules["pipelines.nightly"], "fit", lambda *_, **__: pytest.fail("fitted"))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("customers", "call_attempts"):
+        (bare / f"{name}.parquet").write_bytes((parquet / f"{name}.parquet").read_bytes())
+    with pytest.raises(NoCapacityError, match="--no-chunks"):
+        nightly.fn(str(bare), str(tmp_path / "out"), run_date=SMALL_RUN_DATE, chunks=True)
 
 
 def test_what_a_plan_in_chunks_cannot_do_is_said(order, model, parquet, log, tmp_path):
