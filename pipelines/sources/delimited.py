@@ -125,10 +125,10 @@ def stream_csv(path: Path) -> Iterator[pd.DataFrame]:
     opened, n_lines = None, 0
     for piece in _read_pieces(path):
         text, is_cut = _decode(piece, encoding)
-        is_first = opened is None or not opened.header
-        opened = (
-            _open(path, text, is_cut, n_lines) if opened is None or is_first else opened.follow(text, is_cut, n_lines)
-        )
+        if opened is None or not opened.header:  # what came before was blank
+            opened = _open(path, text, is_cut, n_lines)
+        else:
+            opened = opened.follow(text, is_cut, n_lines)
         n_lines += text.count(b"\n")
         yield opened.read()
     if opened is None:
